@@ -1,0 +1,85 @@
+package relay
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"slices"
+)
+
+// Fingerprint identifies one mail of one client: SHA-256 over the envelope and
+// the content as received. Postfix retries with the same bytes, its own
+// Received line with the queue id among them.
+type Fingerprint [sha256.Size]byte
+
+// ClaimState is the ledger's answer to a claim.
+type ClaimState uint8
+
+const (
+	Claimed   ClaimState = iota // the caller may send, and must Accept, Release or MarkUnknown afterwards
+	Duplicate                   // accepted earlier: Claim.Receipt is the evidence
+	Busy                        // another attempt holds it, or its outcome is unknown and has not expired
+)
+
+// Claim is the answer to Ledger.Claim.
+type Claim struct {
+	State    ClaimState
+	Receipt  Receipt // of State Duplicate
+	Unknowns int     // earlier attempts that SES left unanswered
+}
+
+// Ledger is the duplicate ledger. It narrows what a retry can double: a retry
+// of a message that was accepted is answered with the first receipt, and a
+// retry waits while the first attempt still runs. It is best effort: an error
+// lets the mail through.
+type Ledger interface {
+	// Claim takes the fingerprint for owner (a relay id). It waits, bounded by
+	// ctx and by the ledger's own limit, while another owner holds it.
+	Claim(ctx context.Context, fp Fingerprint, owner string) (Claim, error)
+	// Accept records the receipt for the ledger's time to live.
+	Accept(fp Fingerprint, owner string, r Receipt)
+	// Release ends the claim of mail that was surely not accepted.
+	Release(fp Fingerprint, owner string)
+	// MarkUnknown leaves the claim to expire, and counts it when route is SES.
+	MarkUnknown(fp Fingerprint, owner string, route Route)
+	// Remember keeps a key for an hour: the mail behind it takes Cuenote.
+	Remember(key Fingerprint)
+	// Remembered reports whether the key was remembered within the hour.
+	Remembered(key Fingerprint) bool
+}
+
+// fingerprint starts the hash of an envelope; the content as received is
+// written to it afterwards. Recipients are sorted: a retry may bring them in
+// another order.
+func fingerprint(env *Envelope, to []Address) hash.Hash {
+	h := sha256.New()
+	names := make([]string, len(to))
+	for i, a := range to {
+		names[i] = a.String()
+	}
+	slices.Sort(names)
+	field(h, env.ReversePath.String())
+	for _, n := range names {
+		field(h, n)
+	}
+	field(h, "")
+	return h
+}
+
+// memoryKey is the key of failover memory: what is known at the first RCPT.
+func memoryKey(env *Envelope, first Address) (fp Fingerprint) {
+	h := sha256.New()
+	field(h, env.ReversePath.String())
+	field(h, first.String())
+	h.Sum(fp[:0])
+	return fp
+}
+
+// field writes a length-prefixed string, so that no two envelopes look alike.
+func field(h hash.Hash, s string) {
+	var n [4]byte
+	binary.BigEndian.PutUint32(n[:], uint32(len(s)))
+	h.Write(n[:])
+	h.Write([]byte(s))
+}
