@@ -49,22 +49,26 @@ type Ledger interface {
 	Remembered(key Fingerprint) bool
 }
 
-// fingerprint starts the hash of an envelope; the content as received is
-// written to it afterwards. Recipients are sorted: a retry may bring them in
-// another order.
-func fingerprint(env *Envelope, to []Address) hash.Hash {
+// fingerprint combines an envelope with the hash of the content as received.
+// Recipients are sorted: a retry may bring them in another order.
+func fingerprint(env *Envelope, to []Address, content hash.Hash) (fp Fingerprint) {
 	h := sha256.New()
-	names := make([]string, len(to))
-	for i, a := range to {
-		names[i] = a.String()
-	}
-	slices.Sort(names)
 	field(h, env.ReversePath.String())
-	for _, n := range names {
-		field(h, n)
+	if len(to) == 1 {
+		field(h, to[0].String())
+	} else {
+		names := make([]string, len(to))
+		for i, a := range to {
+			names[i] = a.String()
+		}
+		slices.Sort(names)
+		for _, n := range names {
+			field(h, n)
+		}
 	}
-	field(h, "")
-	return h
+	h.Write(content.Sum(nil))
+	h.Sum(fp[:0])
+	return fp
 }
 
 // memoryKey is the key of failover memory: what is known at the first RCPT.

@@ -1,0 +1,143 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// message is a mail held in memory: the SES route needs it whole, and so does
+// failover.
+type message struct {
+	Content
+	data     []byte
+	reserved int64
+	memory   *Budget
+	fp       Fingerprint
+}
+
+// errMemory is the refusal when the budget is spent.
+func errMemory() *Error {
+	return &Error{Kind: ClientFault, Class: "memory", Reply: ReplyMemory}
+}
+
+// firstBuffer is the size of the first buffer when the client does not declare a size.
+const firstBuffer = 16 << 10
+
+// receive asks the client for the content and reads all of it.
+func (r *Relay) receive(env *Envelope, src Source) (*message, error) {
+	m := &message{memory: r.memory}
+	want := int64(firstBuffer)
+	if env.Size > 0 {
+		want = env.Size + 1 // one more byte of room, so that the end is found without growing
+	}
+	if !m.grow(want) {
+		return nil, errMemory()
+	}
+	if err := src.Open(); err != nil {
+		m.free()
+		return nil, sourceError(err)
+	}
+	for {
+		n, err := src.Read(m.data[len(m.data):cap(m.data)])
+		m.data = m.data[:len(m.data)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			m.Size = int64(len(m.data))
+			return m, nil
+		case err != nil:
+			m.free()
+			return nil, sourceError(err)
+		case len(m.data) == cap(m.data) && !m.grow(2*int64(cap(m.data))):
+			m.free()
+			return nil, errMemory()
+		}
+	}
+}
+
+// grow moves the content to a buffer with room for n bytes.
+func (m *message) grow(n int64) bool {
+	n = bufferSize(n)
+	if !m.memory.Reserve(n) {
+		return false
+	}
+	data := takeBuffer(int(n))
+	data = append(data, m.data...)
+	if m.data != nil {
+		giveBuffer(m.data)
+	}
+	m.memory.Free(m.reserved)
+	m.data, m.reserved = data, n
+	return true
+}
+
+// free gives the memory back. The content must not be used afterwards.
+func (m *message) free() {
+	if m.data != nil {
+		giveBuffer(m.data)
+		m.data = nil
+	}
+	m.memory.Free(m.reserved)
+	m.reserved = 0
+}
+
+// sourceError makes the client's end an *Error: whatever went wrong there is
+// nobody's refusal, and the mail was surely not sent.
+func sourceError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return &Error{Kind: ClientFault, Class: "client", Reply: ReplyLocalError, Err: err}
+}
+
+// parts returns the content as it leaves: the trace header, what the route
+// adds, and the original without its X-SES-* fields.
+func (m *message) parts(trace []byte, header string) [][]byte {
+	p := make([][]byte, 0, 4+len(m.Kept))
+	p = append(p, head(trace, header, m.data)...)
+	for _, s := range m.Kept {
+		p = append(p, m.data[s.Start:s.End])
+	}
+	return append(p, m.data[m.End:])
+}
+
+// head is what the relay puts at the top. The trace header comes first. Only
+// when the content begins with a blank, which would fold into the line before
+// it, the trace header takes that place: the route's header must stay exact.
+func head(trace []byte, header string, content []byte) [][]byte {
+	if header == "" {
+		return [][]byte{trace}
+	}
+	if len(content) > 0 && (content[0] == ' ' || content[0] == '\t') {
+		return [][]byte{[]byte(header), trace}
+	}
+	return [][]byte{trace, []byte(header)}
+}
+
+// heldBody is a Body that is complete.
+type heldBody struct {
+	parts [][]byte
+	size  int64
+}
+
+func newHeldBody(parts [][]byte) *heldBody {
+	b := &heldBody{parts: parts}
+	for _, p := range parts {
+		b.size += int64(len(p))
+	}
+	return b
+}
+
+func (b *heldBody) Open(context.Context) error { return nil }
+func (b *heldBody) Size() int64                { return b.size }
+
+func (b *heldBody) Next() ([]byte, error) {
+	for len(b.parts) > 0 {
+		p := b.parts[0]
+		b.parts = b.parts[1:]
+		if len(p) > 0 {
+			return p, nil
+		}
+	}
+	return nil, io.EOF
+}
