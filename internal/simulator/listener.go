@@ -3,9 +3,10 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
-	"time"
 )
 
 // listener is a TCP listener that can be taken down, so that clients get "connection refused", and put up again on
@@ -93,35 +94,41 @@ func (l *listener) down() error {
 		return nil
 	}
 	l.inner, l.up = nil, make(chan struct{})
-	conns := make([]net.Conn, 0, len(l.conns))
-	for c := range l.conns {
-		conns = append(conns, c)
-	}
 	l.mu.Unlock()
 	err := inner.Close()
-	for _, c := range conns {
-		c.Close()
-	}
+	l.cutAll()
 	return err
 }
 
-// restore listens again on the same port. Another process may have taken it meanwhile: then it tries for a second.
+// cutAll closes every open connection.
+func (l *listener) cutAll() {
+	l.mu.Lock()
+	conns := slices.Collect(maps.Keys(l.conns))
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// restore listens again on the same port. It fails when another process has taken the port meanwhile.
 func (l *listener) restore() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return fmt.Errorf("simulator: listen again: %w", net.ErrClosed)
+	default:
+	}
 	if l.inner != nil {
 		return nil
 	}
-	var err error
-	for range 100 {
-		if l.inner, err = net.Listen("tcp", l.addr.String()); err == nil {
-			close(l.up)
-			return nil
-		}
-		l.inner = nil
-		time.Sleep(10 * time.Millisecond)
+	inner, err := net.Listen("tcp", l.addr.String())
+	if err != nil {
+		return fmt.Errorf("simulator: listen again: %w", err)
 	}
-	return fmt.Errorf("simulator: listen again: %w", err)
+	l.inner = inner
+	close(l.up)
+	return nil
 }
 
 // trackedConn leaves its listener's list when it is closed.

@@ -89,4 +89,3 @@ func (r Record) Summary() Summary {
 	}
 	return s
 }
-
