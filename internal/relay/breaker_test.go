@@ -1,0 +1,99 @@
+package relay
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestBreakerRatio(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := NewBreaker(BreakerConfig{FailureRatio: 0.5, MinRequests: 20, OpenFor: 10 * time.Second}, func() time.Time { return now })
+	give := func(e *Error) bool {
+		ticket, ok := b.Allow()
+		if ok {
+			ticket.Settle(e)
+		}
+		return ok
+	}
+	for range 19 {
+		give(errDown)
+	}
+	if open, _ := b.Open(); open {
+		t.Fatal("open below the minimum of requests")
+	}
+	give(errNoUser) // an answer about a recipient is no failure
+	give(errDown)
+	if open, why := b.Open(); !open || why != "dial" {
+		t.Fatalf("closed at 20 failures of 21 (%s)", why)
+	}
+	if give(nil) {
+		t.Fatal("a ticket while open")
+	}
+	now = now.Add(10 * time.Second)
+	if !give(errDown) {
+		t.Fatal("no probe after the open time")
+	}
+	if give(nil) {
+		t.Fatal("a ticket after a failed probe")
+	}
+	now = now.Add(10 * time.Second)
+	if !give(errNoUser) {
+		t.Fatal("no second probe")
+	}
+	if open, _ := b.Open(); open {
+		t.Fatal("still open after the upstream answered the probe")
+	}
+	for range 100 { // old failures are forgotten with their window
+		give(errDown)
+		now = now.Add(breakerWindow)
+	}
+	if open, _ := b.Open(); open {
+		t.Fatal("one failure a window opened the breaker")
+	}
+}
+
+// TestLateAnswer: answers to mail that began before the breaker opened neither
+// close it nor lengthen it without end.
+func TestLateAnswer(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := NewBreaker(BreakerConfig{FailureRatio: 0.5, MinRequests: 1, OpenFor: 10 * time.Second}, func() time.Time { return now })
+	first, _ := b.Allow()
+	late, _ := b.Allow()
+	first.Settle(errDown)
+	late.Settle(nil)
+	if open, _ := b.Open(); !open {
+		t.Fatal("a late acceptance closed the breaker")
+	}
+	late.Settle(errDown) // settled twice counts once
+	var zero Ticket
+	zero.Settle(errDown)
+	zero.Cancel()
+}
+
+func TestBudget(t *testing.T) {
+	b := NewBudget(10)
+	if !b.Reserve(10) || b.Reserve(1) || b.Used() != 10 {
+		t.Fatal("the limit does not hold")
+	}
+	b.Free(10)
+	if !b.Reserve(1) {
+		t.Fatal("freed memory is not there")
+	}
+}
+
+func TestReplyTo(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want Reply
+	}{
+		{errNoUser, errNoUser.Reply},
+		{&Error{Class: "wrapped", Reply: Reply{}, Err: errNoUser}, ReplyLocalError}, // an error without a reply hides its cause
+		{&Error{Reply: Reply{Code: 250}}, ReplyLocalError},                          // never a 2xx for an error
+		{errors.New("surprise"), ReplyLocalError},
+	} {
+		if got := ReplyTo(c.err); got != c.want {
+			t.Errorf("%v: %v, want %v", c.err, got, c.want)
+		}
+	}
+}
