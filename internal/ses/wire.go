@@ -1,0 +1,128 @@
+package ses
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"time"
+)
+
+const (
+	dialTimeout = 10 * time.Second
+	// idleTimeout is short: a request on a connection that the server has just
+	// closed ends as "unknown".
+	idleTimeout = 7 * time.Second
+	// maxAnswer bounds what is read of a response; SES's are under 1 KiB.
+	maxAnswer = 64 << 10
+	// answerWait bounds the wait for the body of a response whose header
+	// section has come: the status has already decided.
+	answerWait = 5 * time.Second
+	// writeBuffer holds the whole request of an 8 KiB mail, so that it leaves
+	// in one write; one per connection.
+	writeBuffer = 16 << 10
+)
+
+// errSecondPost stops a retry that somebody underneath would make.
+var errSecondPost = errors.New("ses: a mail is posted once only")
+
+// wire is the HTTP transport to SES. As aws.HTTPClient it serves the SDK too.
+type wire struct{ transport *http.Transport }
+
+// newWire makes the transport. It speaks HTTP/1.1 only: over HTTP/2 all mail
+// would share a few TCP connections, where one loss delays everything behind
+// it, one dead connection makes hundreds of mails "unknown" at once, and
+// net/http repeats refused streams by itself.
+func newWire(inFlight int, roots *x509.CertPool, proxy func(*http.Request) (*url.URL, error)) *wire {
+	h1 := new(http.Protocols)
+	h1.SetHTTP1(true)
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	return &wire{&http.Transport{
+		Proxy: proxy,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &conn{Conn: c}, nil
+		},
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout: dialTimeout,
+		Protocols:           h1,
+		MaxIdleConns:        inFlight,
+		MaxIdleConnsPerHost: inFlight,
+		IdleConnTimeout:     idleTimeout,
+		DisableCompression:  true, // answers are a line long
+		WriteBufferSize:     writeBuffer,
+	}}
+}
+
+// response is an answer that has been read to its end, as far as it came.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+	broken error // why the body ended early; nil when it did not
+}
+
+// post makes the one request of an attempt. There is no redirect, no retry and
+// no replay: net/http repeats a POST on a dead connection only when nothing of
+// it was written and it can be rewound, and without GetBody it cannot.
+func (w *wire) post(a *attempt, req *http.Request) (*response, error) {
+	if a.posted {
+		return nil, errSecondPost
+	}
+	a.posted, a.length = true, req.ContentLength
+	a.trace.GotConn = a.gotConn
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &a.trace))
+	req.GetBody = nil
+	resp, err := w.transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	return readResponse(resp), nil
+}
+
+// readResponse reads the body and ends the exchange, so that the connection
+// can be used again.
+func readResponse(resp *http.Response) *response {
+	late := time.AfterFunc(answerWait, func() { resp.Body.Close() }) //nolint:errcheck // Read reports it
+	defer late.Stop()
+	defer resp.Body.Close() //nolint:errcheck // nothing was written to it
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return &response{status: resp.StatusCode, header: resp.Header, body: body, broken: err}
+}
+
+// Do implements aws.HTTPClient.
+func (w *wire) Do(req *http.Request) (*http.Response, error) {
+	a := attemptOf(req.Context())
+	if a == nil {
+		return w.transport.RoundTrip(req)
+	}
+	r, err := w.post(a, req)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		Status: http.StatusText(r.status), StatusCode: r.status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: r.header, ContentLength: int64(len(r.body)), Request: req,
+		Body: io.NopCloser(io.MultiReader(bytes.NewReader(r.body), brokenReader{r.broken})),
+	}, nil
+}
+
+// brokenReader ends a body the way it ended on the wire.
+type brokenReader struct{ err error }
+
+func (b brokenReader) Read([]byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	return 0, io.EOF
+}
