@@ -1,0 +1,61 @@
+#!/bin/sh
+# Installs what the given target needs and the machine lacks. On Debian and
+# Ubuntu it installs; elsewhere it names what is missing, and the tests that
+# need it say that they were skipped.
+set -eu
+cd "$(dirname "$0")/.."
+CACHE=.cache
+
+root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# debian PROGRAM=PACKAGE ... installs the packages whose program is missing.
+debian() {
+	missing=""
+	for pair in "$@"; do
+		if ! PATH="$PATH:/usr/sbin" command -v "${pair%%=*}" >/dev/null 2>&1; then
+			missing="$missing ${pair#*=}"
+		fi
+	done
+	[ -n "$missing" ] || return 0
+	if ! command -v apt-get >/dev/null 2>&1; then
+		echo "missing, and this is not Debian or Ubuntu:$missing" >&2
+		return 0
+	fi
+	echo "installing$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	root apt-get -qq update
+	# shellcheck disable=SC2086
+	root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing >/dev/null
+}
+
+# python makes the virtual environment with the Python tools of test/requirements.txt.
+python() {
+	stamp="$CACHE/venv/.$(cksum <test/requirements.txt | cut -d' ' -f1)"
+	[ -e "$stamp" ] && return 0
+	if ! command -v uv >/dev/null 2>&1; then
+		python3 -c 'import ensurepip' 2>/dev/null || debian "python3-venv-missing=python3-venv"
+	fi
+	rm -rf "$CACHE/venv"
+	mkdir -p "$CACHE"
+	if command -v uv >/dev/null 2>&1; then
+		uv venv -q "$CACHE/venv"
+		uv pip install -q --python "$CACHE/venv/bin/python" -r test/requirements.txt
+	else
+		python3 -m venv "$CACHE/venv"
+		"$CACHE/venv/bin/pip" install -q --disable-pip-version-check -r test/requirements.txt
+	fi
+	touch "$stamp"
+}
+
+case "${1:-}" in
+test)
+	debian postfix=postfix redis-server=redis-server swaks=swaks python3=python3
+	python
+	;;
+*)
+	echo "usage: need.sh test" >&2
+	exit 2
+	;;
+esac
