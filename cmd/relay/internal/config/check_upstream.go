@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -73,11 +72,11 @@ func checkRules(r *report, c *Config) {
 		} else {
 			first[rule.Name] = i
 		}
-		checkRule(r, c, rule, key)
+		checkRule(r, rule, key)
 	}
 }
 
-func checkRule(r *report, c *Config, rule Rule, key string) {
+func checkRule(r *report, rule Rule, key string) {
 	if !rule.hasCondition() && !r.anyGiven(key, "sender", "sender_domain", "recipient", "recipient_domain", "client", "null_sender", "larger_than") {
 		r.wrong(key, "has no condition and would take every mail", "write a condition, or set split.ses_percent")
 	}
@@ -92,10 +91,6 @@ func checkRule(r *report, c *Config, rule Rule, key string) {
 	}
 	if rule.Route == "ses" && rule.NullSender {
 		r.wrong(key+".route", "SES has no null sender: such mail always goes to Cuenote", "write route: cuenote, or remove the rule")
-	}
-	if rule.Client != "" && c.Split.ClientFrom == "address" && !isClientAddress(rule.Client) {
-		r.wrong(key+".client", fmt.Sprintf("%q is neither an address nor a network, and split.client_from is address", rule.Client),
-			"write 10.0.0.1 or 10.0.0.0/24, or split.client_from: helo")
 	}
 }
 
@@ -112,12 +107,4 @@ func (r *report) anyGiven(section string, keys ...string) bool {
 		}
 	}
 	return false
-}
-
-func isClientAddress(s string) bool {
-	_, err := netip.ParseAddr(s)
-	if err != nil {
-		_, err = netip.ParsePrefix(s)
-	}
-	return err == nil
 }

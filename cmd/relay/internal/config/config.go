@@ -67,13 +67,15 @@ type Split struct {
 }
 
 // Rule sends matching mail one way. All conditions that are given must hold.
+// Addresses and domains are patterns: example.jp is that domain alone,
+// .example.jp every domain below it; user@ and *@example.jp are halves.
 type Rule struct {
-	Name            string `key:"name" required:"yes"`
-	Sender          string `key:"sender" form:"mailbox"`
-	SenderDomain    string `key:"sender_domain" form:"domain"`
-	Recipient       string `key:"recipient" form:"mailbox"`
-	RecipientDomain string `key:"recipient_domain" form:"domain"`
-	Client          string `key:"client"` // address, CIDR or name, as split.client_from says
+	Name            string `key:"name"`
+	Sender          string `key:"sender" form:"mailboxes"`
+	SenderDomain    string `key:"sender_domain" form:"domains"`
+	Recipient       string `key:"recipient" form:"mailboxes"`
+	RecipientDomain string `key:"recipient_domain" form:"domains"`
+	Client          string `key:"client" form:"client"` // address, CIDR or EHLO name
 	NullSender      bool   `key:"null_sender"`
 	LargerThan      int64  `key:"larger_than" form:"size" min:"1"`
 	Route           string `key:"route" enum:"ses|cuenote|split" required:"yes"`

@@ -15,7 +15,9 @@ var forms = map[string]func(string) *valueError{
 	"address":           checkAddress,
 	"hostname":          checkHostname,
 	"domain":            checkDomain,
-	"mailbox":           checkMailbox,
+	"domains":           checkDomains,
+	"mailboxes":         checkMailboxes,
+	"client":            checkClient,
 	"region":            checkRegion,
 	"url":               checkURL,
 	"redis":             checkRedis,
@@ -75,10 +77,33 @@ func checkDomain(s string) *valueError {
 	return nil
 }
 
-func checkMailbox(s string) *valueError {
+// checkDomains reads a domain of a rule: example.jp, or .example.jp for every
+// domain below it.
+func checkDomains(s string) *valueError {
+	if !isDomain(strings.TrimPrefix(s, ".")) {
+		return badValue("is not a mail domain", "write example.jp, or .example.jp for every domain below it")
+	}
+	return nil
+}
+
+// checkMailboxes reads an address of a rule: half of it may be left open.
+func checkMailboxes(s string) *valueError {
 	at := strings.LastIndexByte(s, '@')
-	if at < 1 || !isDomain(s[at+1:]) {
-		return badValue("is not an address", "write local@domain; for all of a domain use the key that ends in _domain")
+	local, domain := s[:max(at, 0)], s[at+1:]
+	wild := strings.ContainsAny(local, " *<>") && local != "*" && !strings.HasPrefix(local, "\"")
+	if at < 1 || wild || local == "*" && domain == "" || domain != "" && checkDomains(domain) != nil {
+		return badValue("is not an address", "write user@example.jp, user@, *@example.jp or *@.example.jp")
+	}
+	return nil
+}
+
+// checkClient reads a client of a rule: an address, a network, or an EHLO name.
+func checkClient(s string) *valueError {
+	if _, err := parsePrefix(s); err == nil {
+		return nil
+	}
+	if strings.ContainsAny(s, "/:") || strings.Trim(s, "0123456789.") == "" || !isDomain(strings.TrimPrefix(s, ".")) {
+		return badValue("is not a client", "write 10.0.0.1, 10.0.0.0/24, an EHLO name, or .example.jp for every name below it")
 	}
 	return nil
 }
@@ -148,7 +173,7 @@ func sample(f field) string {
 var samples = map[string]string{
 	"size": "a size such as 40MiB", "percent": "a percentage such as 25",
 	"auto": "auto or a number", "address": "host:port", "file": "a path, \"\" for none",
-	"hostname": "a host name", "domain": "a domain", "mailbox": "an address",
+	"hostname": "a host name", "domain": "a domain", "domains": "a domain", "mailboxes": "an address", "client": "an address or name",
 }
 
 // example returns the first keys of a section in YAML's short form.

@@ -15,9 +15,9 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxFile bounds the file: a configuration is a few kilobytes, and the YAML
-// parser goes as deep as its input says.
-const maxFile = 256 * kib
+// maxFile bounds the file: a configuration is a few kilobytes, and on some
+// nonsense the YAML parser's time grows with the square of the length.
+const maxFile = 64 * kib
 
 // Load reads and checks the file at path. Mistakes are an *Error; warnings are
 // returned in either case. An empty hostname becomes the machine's name.

@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // suggest says what an unknown key was probably meant to be: a key of the same
@@ -15,8 +16,8 @@ func suggest(name, path string, fields []field) string {
 	if near := nearest(name, keys); near != "" {
 		return "did you mean " + near + "?"
 	}
-	if homes := homesOf(name); len(homes) > 0 {
-		return "did you mean " + strings.Join(homes, " or ") + "?"
+	if others := homes()[name]; len(others) > 0 && len(others) < 5 {
+		return "did you mean " + strings.Join(others, " or ") + "?"
 	}
 	where := "at the top"
 	if path != "" {
@@ -25,16 +26,12 @@ func suggest(name, path string, fields []field) string {
 	return "the keys " + where + " are " + strings.Join(keys, ", ")
 }
 
-// homesOf returns the full paths of the keys named name.
-func homesOf(name string) []string {
-	var homes []string
-	walk(reflect.TypeFor[Config](), "", func(path string, f field) {
-		if f.key == name {
-			homes = append(homes, path)
-		}
-	})
-	return homes[:min(len(homes), 4)]
-}
+// homes holds the full paths of the keys by their last word.
+var homes = sync.OnceValue(func() map[string][]string {
+	out := map[string][]string{}
+	walk(reflect.TypeFor[Config](), "", func(path string, f field) { out[f.key] = append(out[f.key], path) })
+	return out
+})
 
 // nearest returns the word that is at most a third of its letters away from
 // name, or "".

@@ -159,8 +159,8 @@ func ParsePercent(text string) (int, error) {
 	if point && decimals == "" || !digits(whole) || whole == "" || !digits(decimals) || len(whole) > 9 {
 		return 0, fmt.Errorf("is not a percentage")
 	}
-	if trimmed := strings.TrimRight(decimals, "0"); len(trimmed) > 2 {
-		return 0, fmt.Errorf("is finer than steps of 0.01")
+	if len(decimals) > 2 {
+		return 0, fmt.Errorf("has more than two decimals")
 	}
 	n, _ := strconv.Atoi(whole)
 	hundredths, _ := strconv.Atoi((decimals + "00")[:2])
