@@ -6,7 +6,7 @@ import (
 )
 
 // Address masks one address as it stands in an envelope, with or without angle
-// brackets: "taro@goo.ne.jp" becomes "***#9f3a1c2b4d@goo.ne.jp". The null
+// brackets: "taro@goo.ne.jp" becomes "t***#9f3a1c2b4d@goo.ne.jp". The null
 // reverse-path, "" or "<>", is "<>".
 func (m *Masker) Address(addr string) string {
 	if m.mode == Full && addr != "" {
@@ -42,38 +42,53 @@ func split(addr string) (local, domain string) {
 
 // appendMasked appends the masked form of local@domain.
 func (m *Masker) appendMasked(dst []byte, local, domain string) []byte {
-	var buf [320]byte
-	canonical, localLen := appendCanonical(buf[:0], local, domain)
+	k := m.pool.Get().(*keyed)
+	defer m.pool.Put(k)
+	localLen := canonicalise(k, local, domain)
 	if m.mode == Hashed {
-		return m.appendPseudonym(dst, canonical, longDigits)
+		return k.appendPseudonym(dst, longDigits)
 	}
-	if c, ok := firstLetter(local); ok {
-		dst = append(dst, c)
-	}
-	dst = append(dst, "***"...)
-	dst = m.appendPseudonym(dst, canonical, shortDigits)
+	dst = k.appendPseudonym(appendStart(dst, local), shortDigits)
 	if domain == "" {
 		return dst
 	}
-	dst = append(dst, '@')
-	return appendDomain(dst, domain, canonical[:localLen])
+	return appendDomain(append(dst, '@'), domain, k.canonical[:localLen])
+}
+
+// canonicalise makes k hold the canonical form of local@domain and its digest.
+func canonicalise[T text](k *keyed, local, domain T) (localLen int) {
+	k.canonical, localLen = appendCanonical(k.canonical[:0], local, domain)
+	k.digest(k.canonical)
+	return localLen
 }
 
 // appendCanonical appends the form that is hashed: lower-case ASCII, no quotes,
-// no quoting backslashes, no root dot after the domain. It also returns the length of the local part.
+// no quoting backslashes, no root dot after the domain. It also returns the
+// length of the local part.
 // Receivers may tell "Taro" from "taro" (RFC 5321 section 2.4); none known does.
-func appendCanonical(dst []byte, local, domain string) ([]byte, int) {
-	if n := len(local); n >= 2 && local[0] == '"' && local[n-1] == '"' {
-		dst = appendUnquoted(dst, local[1:n-1])
+func appendCanonical[T text](dst []byte, local, domain T) ([]byte, int) {
+	if quoted(local) {
+		dst = appendUnquoted(dst, local[1:len(local)-1])
 	} else {
 		dst = appendLower(dst, local)
 	}
 	n := len(dst)
+	if len(domain) > 0 && domain[len(domain)-1] == '.' {
+		domain = domain[:len(domain)-1]
+	}
 	dst = append(dst, '@')
-	return appendLower(dst, strings.TrimSuffix(domain, ".")), n
+	return appendLower(dst, domain), n
 }
 
-func appendUnquoted(dst []byte, s string) []byte {
+// text is what addresses come in: strings from an envelope, bytes from a text.
+type text interface{ ~string | ~[]byte }
+
+func quoted[T text](local T) bool {
+	n := len(local)
+	return n >= 2 && local[0] == '"' && local[n-1] == '"'
+}
+
+func appendUnquoted[T text](dst []byte, s T) []byte {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+1 < len(s) {
 			i++
@@ -83,7 +98,7 @@ func appendUnquoted(dst []byte, s string) []byte {
 	return dst
 }
 
-func appendLower(dst []byte, s string) []byte {
+func appendLower[T text](dst []byte, s T) []byte {
 	for i := range len(s) {
 		dst = append(dst, lower(s[i]))
 	}
@@ -97,21 +112,20 @@ func lower(c byte) byte {
 	return c
 }
 
-// firstLetter returns the character of a local part that may be shown: none of
-// a local part of one or two, and none that is not an ASCII letter or digit.
-func firstLetter(local string) (byte, bool) {
-	if n := len(local); n >= 2 && local[0] == '"' && local[n-1] == '"' {
-		local = local[1 : n-1]
+// appendStart appends the beginning of a masked local part. The first character
+// is shown only of a local part of three or more, all ASCII.
+func appendStart[T text](dst []byte, local T) []byte {
+	if quoted(local) {
+		local = local[1 : len(local)-1]
 	}
-	if len(local) < 3 || !isAlnum(local[0]) {
-		return 0, false
+	shown := len(local) >= 3 && isAlnum(local[0])
+	for i := 0; shown && i < len(local); i++ {
+		shown = local[i] < 0x80
 	}
-	for i := range len(local) {
-		if local[i] >= 0x80 {
-			return 0, false
-		}
+	if shown {
+		dst = append(dst, local[0])
 	}
-	return local[0], true
+	return append(dst, "***"...)
 }
 
 func isAlnum(c byte) bool {
@@ -136,7 +150,7 @@ func appendDomain(dst []byte, domain string, local []byte) []byte {
 			return dst
 		}
 		rest := len(dst) - (from + i + len(local))
-		copy(dst[from+i+min(3, len(local)):], dst[from+i+len(local):])
+		copy(dst[from+i+3:], dst[from+i+len(local):])
 		copy(dst[from+i:], "***")
 		from += i + 3
 		dst = dst[:from+rest]

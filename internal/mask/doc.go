@@ -56,5 +56,7 @@
 // Count and compare by domain, network, bounce type, status, configuration set
 // and step; follow one mailbox or one message id through relay log, SES event and
 // bounce; see the receiver's diagnostic. To find a known address in masked data,
-// compute its pseudonym with the key (which is Admin's).
+// compute its pseudonym with the key, which is Admin's:
+//
+//	printf %s taro@goo.ne.jp | openssl dgst -sha256 -hmac "$KEY" -r | cut -c 1-10
 package mask

@@ -60,10 +60,12 @@ type Masker struct {
 	pool sync.Pool // of *keyed
 }
 
-// keyed is an HMAC whose padded key is already hashed, and its output buffer.
+// keyed is an HMAC whose padded key is already hashed, with the buffers that
+// would otherwise be allocated for each address.
 type keyed struct {
 	hash.Hash
-	sum [sha256.Size]byte
+	canonical []byte
+	sum       [sha256.Size]byte
 }
 
 // New returns a Masker. Instances and pipelines whose pseudonyms shall agree
@@ -89,14 +91,14 @@ func New(mode Mode, key []byte) (*Masker, error) {
 // Mode returns the mode given to New.
 func (m *Masker) Mode() Mode { return m.mode }
 
-// appendPseudonym appends '#' and the first digits of the HMAC of canonical.
-func (m *Masker) appendPseudonym(dst, canonical []byte, digits int) []byte {
-	k := m.pool.Get().(*keyed)
+// digest hashes canonical, which may be k's own buffer.
+func (k *keyed) digest(canonical []byte) {
 	k.Reset()
 	k.Write(canonical)
 	k.Sum(k.sum[:0])
-	dst = append(dst, '#')
-	dst = hex.AppendEncode(dst, k.sum[:digits/2])
-	m.pool.Put(k)
-	return dst
+}
+
+// appendPseudonym appends '#' and the first digits of the digest.
+func (k *keyed) appendPseudonym(dst []byte, digits int) []byte {
+	return hex.AppendEncode(append(dst, '#'), k.sum[:digits/2])
 }
