@@ -50,6 +50,7 @@ func (c *conn) seal() int64 {
 // the header section only add to what is counted, which errs to "unknown".
 type attempt struct {
 	posted bool
+	status int   // of the answer; 0 when there was none
 	length int64 // of the request's body
 	got    bool  // a connection was found
 	conn   *conn // nil when it is none of ours: then nothing is certain

@@ -59,7 +59,10 @@ func unfit(class string, reply relay.Reply, err error) *relay.Error {
 }
 
 // unfitRecipient reports whether SES would refuse the whole call because of a:
-// it takes ASCII, a Dot-string before the "@", and a domain behind it.
+// it takes ASCII, a Dot-string of at most 64 octets before the "@" (RFC 5321
+// section 4.5.3.1.1), and a domain behind it.
 func unfitRecipient(a relay.Address) bool {
-	return !a.IsASCII() || a.Local == "" || a.Domain == "" || !a.IsDotString() || strings.HasPrefix(a.Domain, "[")
+	const maxLocal = 64
+	return !a.IsASCII() || a.Local == "" || len(a.Local) > maxLocal || !a.IsDotString() ||
+		a.Domain == "" || strings.HasPrefix(a.Domain, "[") || strings.HasSuffix(a.Domain, ".")
 }

@@ -29,11 +29,13 @@ func (s *viaSDK) send(ctx context.Context, a *attempt, r *request) (answer, erro
 		id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
 		return answer{status: 200, requestID: id, messageID: aws.ToString(out.MessageId)}, nil
 	}
-	resp, ok := errors.AsType[*awshttp.ResponseError](err)
-	if !ok || resp.Response == nil {
+	if a.status == 0 { // the SDK speaks of a response here too
 		return answer{}, err
 	}
-	ans := answer{status: resp.HTTPStatusCode(), requestID: resp.ServiceRequestID()}
+	ans := answer{status: a.status}
+	if resp, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		ans.requestID = resp.ServiceRequestID()
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		ans.code, ans.message = api.ErrorCode(), api.ErrorMessage()
 	}

@@ -145,6 +145,8 @@ func byText(message string) (verdict, bool) {
 		return throttled, true
 	case strings.HasPrefix(m, "sending paused for"):
 		return paused, true
+	case strings.HasPrefix(m, "sending suspended for"):
+		return suspended, true
 	case strings.HasPrefix(m, "email address is not verified"), strings.HasPrefix(m, "email address not verified"):
 		return unverified, true
 	case strings.HasPrefix(m, "configuration set"):
@@ -156,7 +158,7 @@ func byText(message string) (verdict, bool) {
 // badRequestRow tells faults of an address and of the size from the others.
 func badRequestRow(message string) verdict {
 	m := strings.ToLower(message)
-	for _, s := range []string{"illegal address", "invalid email address", "missing final '@domain'", "local address",
+	for _, s := range []string{"illegal address", "invalid email address", "missing final '@domain'", "missing local", "missing domain", "local address",
 		"domain starts with", "domain ends with", "domain contains", "local part", "invalid recipient"} {
 		if strings.HasPrefix(m, s) {
 			return badAddress

@@ -43,6 +43,7 @@ var table = []tableRow{
 	{"day, message rejected", 400, "MessageRejected", "Daily message quota exceeded.", na, relay.Exhausted, none, ClassDailyQuota, relay.ReplyThrottled},
 
 	{"account suspended", 400, "AccountSuspendedException", "x", na, relay.Unavailable, trip, ClassSuspended, relay.ReplyPaused},
+	{"suspended, by text", 400, "BadRequestException", "Sending suspended for this account. For more information", na, relay.Unavailable, trip, ClassSuspended, relay.ReplyPaused},
 	{"sending paused", 400, "SendingPausedException", "x", na, relay.Unavailable, trip, ClassPaused, relay.ReplyPaused},
 	{"sending paused, by text", 400, "MessageRejected", "Sending paused for this account. For more information, please check the inbox", na, relay.Unavailable, trip, ClassPaused, relay.ReplyPaused},
 	{"configuration set paused", 400, "BadRequestException", "Sending paused for configuration set cs.", na, relay.Unavailable, trip, ClassPaused, relay.ReplyPaused},

@@ -86,6 +86,7 @@ func (w *wire) post(a *attempt, req *http.Request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.status = resp.StatusCode
 	return readResponse(resp), nil
 }
 
