@@ -32,8 +32,8 @@ func checkSES(r *report, c *Config) {
 	case u.Scheme == "http" && !isLoopback(u.Hostname()+":0") && !isLoopback("["+u.Hostname()+"]:0"):
 		r.warn("ses.endpoint", "http sends mail readable over the network", "write https, or remove it")
 	}
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		r.wrong("ses.endpoint", "must be a base address without path and query", "write "+u.Scheme+"://"+u.Host)
+	if u.RawQuery != "" || u.Fragment != "" {
+		r.wrong("ses.endpoint", "is a base address and cannot have a query", "write "+u.Scheme+"://"+u.Host+u.Path)
 	}
 }
 
