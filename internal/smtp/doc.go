@@ -1,0 +1,23 @@
+// Package smtp is the SMTP and LMTP service of the relay: listeners, access,
+// TLS, AUTH, sessions and drain. It turns what clients say into calls of a
+// [Transaction] and its replies into what clients read.
+//
+// The session engine is github.com/emersion/go-smtp, unmodified. It falls
+// short in places where mail could be lost, doubled or injected, so it never
+// sees the wire: a guard, which is its net.Conn, owns it.
+//
+//	wire <-> guard <-> go-smtp <-> session <-> guard <-> Transaction
+//
+// The guard gives the library one judged command line per Read. When the
+// library reads again, all its earlier replies are written, so the guard can
+// answer a command itself, in order. It takes DATA, STARTTLS and the text of
+// replies away from the library: the library's 354 is swallowed, the session
+// asks the guard for the body, and the library reads an empty one. Replies are
+// written when the guard must wait for the client: one write per pipelined
+// group of commands.
+//
+// This rests on behaviour that the library does not promise: 354 is written
+// before Session.Data is called, the EHLO reply has a CHUNKING line and ends
+// in SIZE, one goroutine reads, and nothing is read ahead of a line. The
+// version is pinned, and library_test.go tests each assumption.
+package smtp

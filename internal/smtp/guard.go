@@ -1,0 +1,198 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"sesrelay/internal/relay"
+)
+
+// guard is the net.Conn that the library gets for one connection. It owns the
+// wire: what the library reads are command lines that the guard has judged,
+// and what it writes are replies that the guard may replace. The library uses
+// it from one goroutine at a time; other goroutines touch raw, idle and cancel.
+type guard struct {
+	srv     *Server
+	lst     *Listener
+	log     *slog.Logger
+	raw     net.Conn // the wire; its deadlines and Close may be used by any goroutine
+	conn    net.Conn // raw, what a PROXY header left over, or TLS over them
+	in      input
+	out     output
+	client  netip.Addr // after the PROXY header
+	health  bool       // a load balancer's own connection (PROXY LOCAL)
+	ctx     context.Context
+	cancel  context.CancelFunc
+	idle    atomic.Bool // waiting for a command outside a mail transaction
+	waiting atomic.Bool // waiting for a command
+	counted netip.Addr  // the key that the connection is counted under
+	closed  atomic.Bool
+
+	exchange
+	dialogue
+}
+
+// dialogue is the session as far as the guard follows it.
+type dialogue struct {
+	greeted  bool      // EHLO was accepted, and is still in force
+	helo     string    // its argument
+	extended bool      // it was not HELO
+	tls      bool      //
+	user     string    // authenticated user
+	attempts int       // of AUTH
+	bad      int       // bad commands
+	idling   int       // commands since the last message
+	active   time.Time // of the last message
+
+	tx       Transaction // nil outside a mail transaction
+	utf8     bool        // SMTPUTF8 was given at MAIL
+	tried    int         // RCPT commands of this transaction
+	accepted int         // its recipients
+}
+
+var _ net.Conn = (*guard)(nil)
+
+// Read gives the library one complete command line. That the library reads
+// means that it has written every earlier reply.
+func (g *guard) Read(p []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil { // outside the library's own recover: would end the process
+			g.panicked("guard", v)
+			n, err = 0, io.EOF
+		}
+	}()
+	if n := g.left(p); n > 0 {
+		return n, nil
+	}
+	for !g.out.isHung() {
+		line, err := g.nextLine()
+		if err != nil {
+			return 0, err
+		}
+		if line = g.command(line); line != nil {
+			g.rest = line
+			return g.left(p), nil
+		}
+	}
+	return 0, io.EOF
+}
+
+// nextLine returns the next complete line. What is wrong with the wire is
+// answered here and ends in io.EOF: an incomplete line is never executed.
+func (g *guard) nextLine() ([]byte, error) {
+	for waiting := false; ; {
+		limit := g.lineLimit()
+		n := g.in.line()
+		switch {
+		case n > limit || n == 0 && len(g.in.pending()) >= limit:
+			return nil, g.hangUp(replyLineLong)
+		case n > 0:
+			line := g.in.pending()[:n]
+			g.in.use(n)
+			g.idle.Store(false)
+			g.waiting.Store(false)
+			if !sound(line) {
+				return nil, g.hangUp(replyLine)
+			}
+			return line, nil
+		case !g.sasl && garbage(g.in.pending()):
+			return nil, g.hangUp(replyProtocol)
+		}
+		if !waiting {
+			waiting = true
+			if err := g.await(); err != nil {
+				return nil, err
+			}
+		}
+		if err := g.in.fill(); err != nil {
+			return nil, g.lost(err)
+		}
+	}
+}
+
+// await writes what the client waits for and sets the deadline for its next
+// command. While the service drains, nobody is waited for.
+func (g *guard) await() error {
+	if err := g.flush(); err != nil {
+		return io.EOF
+	}
+	g.in.shrink()
+	g.raw.SetReadDeadline(g.deadline())
+	g.idle.Store(g.tx == nil)
+	g.waiting.Store(true)
+	if g.waitIsOver() { // asked after the deadline was set: see Server.wake
+		return g.hangUp(replyDraining)
+	}
+	return nil
+}
+
+// waitIsOver reports whether the drain has reached this connection: idle ones
+// at once, those inside a mail transaction at its deadline.
+func (g *guard) waitIsOver() bool {
+	p := g.srv.phase.Load()
+	return p == drained || p == draining && g.tx == nil
+}
+
+func (g *guard) deadline() time.Time {
+	l, now := &g.srv.limits, time.Now()
+	if g.tx != nil && g.tx.HoldsConnection() {
+		return now.Add(l.Held)
+	}
+	t := now.Add(l.Command)
+	if end := g.active.Add(l.Idle); end.Before(t) {
+		return end
+	}
+	return t
+}
+
+// lost turns an error of the wire into the end of the session.
+func (g *guard) lost(err error) error {
+	switch {
+	case g.waitIsOver():
+		return g.hangUp(replyDraining)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return g.hangUp(replyTimeout)
+	}
+	g.out.hang()
+	return io.EOF
+}
+
+// hangUp says the last reply. The library sees the end of the input.
+func (g *guard) hangUp(r relay.Reply) error {
+	g.out.say(r)
+	g.out.hang()
+	return io.EOF
+}
+
+func (g *guard) flush() error { return g.out.flush(g.conn, g.srv.limits.Write) }
+
+// panicked logs a panic and hangs up.
+func (g *guard) panicked(where string, v any) {
+	g.log.Error("panic in "+where, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	g.hangUp(replyPanic)
+}
+
+// LocalAddr returns the address of the listener's end.
+func (g *guard) LocalAddr() net.Addr { return g.raw.LocalAddr() }
+
+// RemoteAddr returns the address of the wire's other end, which may be a proxy.
+func (g *guard) RemoteAddr() net.Addr { return g.raw.RemoteAddr() }
+
+// SetDeadline does nothing, as the other two: the deadlines are the guard's
+// own. The library's would execute half a line and the rest of a body.
+func (g *guard) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (g *guard) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (g *guard) SetWriteDeadline(time.Time) error { return nil }
