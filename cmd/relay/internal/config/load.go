@@ -67,6 +67,7 @@ func readYAML(r *report, data []byte) ast.Node {
 		return nil
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = bytes.ReplaceAll(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		r.wrongAt(badByte(data), "", "the file is not UTF-8 text", "save it as UTF-8")
 		return nil
