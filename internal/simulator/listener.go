@@ -147,6 +147,14 @@ func (c *trackedConn) Close() error {
 	return c.Conn.Close()
 }
 
+// CloseWrite ends what this side sends.
+func (c *trackedConn) CloseWrite() error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // reset closes the connection so that the peer sees a reset, not an end of file.
 func (c *trackedConn) reset() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {

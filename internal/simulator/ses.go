@@ -92,7 +92,10 @@ func NewSES(cfg SESConfig) (*SES, error) {
 		}
 	}
 	s.mux = s.routes()
-	return s, s.start()
+	if err := s.start(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // start listens and serves.
@@ -109,6 +112,7 @@ func (s *SES) start() (err error) {
 	}
 	certificate, pool, err := NewCertificate()
 	if err != nil {
+		cancel()
 		return errors.Join(err, s.listener.Close())
 	}
 	s.pool = pool

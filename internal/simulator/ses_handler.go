@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +17,8 @@ func (s *SES) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v2/email/outbound-emails", s.sendEmail)
 	mux.HandleFunc("GET /v2/email/account", s.read(AtAccount, s.getAccount))
-	mux.HandleFunc("GET /v2/email/identities", s.read(AtIdentity, s.listIdentities))
+	mux.HandleFunc("GET /v2/email/identities", s.read(AtIdentity, s.listIdentities)) // SDKs until 2025
+	mux.HandleFunc("POST /v2/email/list-identities", s.read(AtIdentity, s.listIdentities))
 	mux.HandleFunc("GET /v2/email/identities/{id}", s.read(AtIdentity, s.getIdentity))
 	mux.HandleFunc("GET /v2/email/configuration-sets/{name}", s.read(AtConfigurationSet, s.getConfigurationSet))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -64,7 +66,7 @@ func (s *SES) readBody(w http.ResponseWriter, r *http.Request, at string) (body 
 		r.Body = struct {
 			io.Reader
 			io.Closer
-		}{&slowReader{r: r.Body, piece: r.ContentLength/slowPieces + 1, wait: fault.Delay / slowPieces}, r.Body}
+		}{&slowReader{ctx: r.Context(), r: r.Body, piece: r.ContentLength/slowPieces + 1, wait: fault.Delay / slowPieces}, r.Body}
 	}
 	body = bodies.Get().(*bytes.Buffer)
 	body.Reset()
@@ -89,13 +91,16 @@ const slowPieces = 16
 
 // slowReader reads in pieces and waits before each.
 type slowReader struct {
+	ctx   context.Context
 	r     io.Reader
 	piece int64
 	wait  time.Duration
 }
 
 func (s *slowReader) Read(b []byte) (int, error) {
-	time.Sleep(s.wait)
+	if !pause(s.ctx, s.wait) {
+		return 0, s.ctx.Err()
+	}
 	return s.r.Read(b[:min(int64(len(b)), s.piece)])
 }
 
@@ -106,12 +111,12 @@ func (s *SES) read(at string, call http.HandlerFunc) http.HandlerFunc {
 		if !ok {
 			return
 		}
-		e, ok := s.verifier.check(r, body.Bytes(), time.Now())
-		bodies.Put(body)
-		if !ok {
+		defer bodies.Put(body)
+		if e, ok := s.verifier.check(r, body.Bytes(), time.Now()); !ok {
 			fail(w, e)
 			return
 		}
+		r.Body = io.NopCloser(body)
 		if fault, struck := s.faults.strike(at, strikesAfterRead); struck && !s.suffer(w, r, fault) {
 			return
 		}
@@ -126,6 +131,7 @@ func (s *SES) read(at string, call http.HandlerFunc) http.HandlerFunc {
 // suffer does what the fault does before anything is recorded. It returns true when the request goes on as usual.
 func (s *SES) suffer(w http.ResponseWriter, r *http.Request, fault Fault) bool {
 	if !pause(r.Context(), fault.Delay) {
+		cut(w, false)
 		return false
 	}
 	if e, ok := sesErrors[fault.Name]; ok {
@@ -140,7 +146,11 @@ func (s *SES) suffer(w http.ResponseWriter, r *http.Request, fault Fault) bool {
 		cut(w, false)
 		return false
 	case FaultHang:
-		return s.faults.hang(r.Context())
+		if !s.faults.hang(r.Context()) {
+			cut(w, false) // the client has gone, or the endpoint closes: no handler may end in an empty 200
+			return false
+		}
+		return true
 	default:
 		return true
 	}
@@ -164,9 +174,11 @@ func (s *SES) conclude(w http.ResponseWriter, r *http.Request, fault Fault, id s
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		io.WriteString(w, body[:12]) // the server closes a connection whose answer fell short
 	case FaultHangAfterRecord:
-		if s.faults.hang(r.Context()) {
-			answer(w, http.StatusOK, sendAnswer{id})
+		if !s.faults.hang(r.Context()) {
+			cut(w, false)
+			return
 		}
+		answer(w, http.StatusOK, sendAnswer{id})
 	default:
 		answer(w, http.StatusOK, sendAnswer{id})
 	}

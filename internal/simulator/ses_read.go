@@ -59,8 +59,8 @@ func (s *SES) getIdentity(w http.ResponseWriter, r *http.Request) {
 // identityPage is what ListEmailIdentities gives in one answer at most.
 const identityPage = 1000
 
-// listIdentities is GET /v2/email/identities, in pages of PageSize. Where every domain is verified the list is empty:
-// there is nothing to name.
+// listIdentities is POST /v2/email/list-identities, or GET /v2/email/identities as older SDKs send it, in pages of
+// PageSize. Where every domain is verified the list is empty: there is nothing to name.
 func (s *SES) listIdentities(w http.ResponseWriter, r *http.Request) {
 	type info struct {
 		IdentityName, IdentityType string
@@ -71,9 +71,9 @@ func (s *SES) listIdentities(w http.ResponseWriter, r *http.Request) {
 		EmailIdentities []info
 		NextToken       string `json:",omitempty"`
 	}{EmailIdentities: []info{}}
-	first, size, ok := pageOf(r.URL.Query(), len(s.cfg.Identities))
+	first, size, e, ok := pageOf(r, len(s.cfg.Identities))
 	if !ok {
-		fail(w, apiError{http.StatusBadRequest, "InvalidNextTokenException", "The specified token is not valid."})
+		fail(w, e)
 		return
 	}
 	for _, id := range s.cfg.Identities[first:min(first+size, len(s.cfg.Identities))] {

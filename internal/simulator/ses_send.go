@@ -55,6 +55,7 @@ func (s *SES) sendEmail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !pause(r.Context(), s.drawLatency()) {
+		cut(w, false)
 		return
 	}
 	if e, ok := s.accept(&m, to); !ok {
@@ -64,14 +65,6 @@ func (s *SES) sendEmail(w http.ResponseWriter, r *http.Request) {
 	id := s.messageID()
 	s.record(r, &m, to, id, w.Header().Get("x-amzn-RequestId"))
 	s.conclude(w, r, fault, id)
-}
-
-// parseSend reads the JSON body; encoding/json decodes the base64 of Data.
-func parseSend(body []byte, m *sendRequest) (apiError, bool) {
-	if err := json.Unmarshal(body, m); err != nil {
-		return apiError{http.StatusBadRequest, "SerializationException", "The request body is not valid: " + err.Error()}, false
-	}
-	return apiError{}, true
 }
 
 // accept judges a mail as SES does before it takes it, cheapest and most global reasons first; the quota is only

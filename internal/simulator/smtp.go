@@ -140,10 +140,7 @@ func (s *SMTP) serve() {
 		}
 		number := s.total.Add(1)
 		s.open.Add(1)
-		s.wg.Go(func() {
-			defer s.open.Add(-1)
-			newSession(s, conn, number).serve()
-		})
+		s.wg.Go(newSession(s, conn, number).serve)
 	}
 }
 
@@ -162,7 +159,7 @@ func (s *SMTP) Faults() *Faults { return s.faults }
 // SetLimits replaces the limits; connections already open stay.
 func (s *SMTP) SetLimits(l SMTPLimits) { s.limits.Store(&l) }
 
-// SetOutage begins or ends an outage.
+// SetOutage begins or ends an outage. OutageUnavailable is 421 to new connections; sessions already open go on.
 func (s *SMTP) SetOutage(o Outage) error { return setOutage(o, s.listener, &s.outage) }
 
 // SetLatency replaces the latency of the reply to the final dot.

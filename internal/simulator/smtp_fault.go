@@ -62,7 +62,10 @@ func anyFault(string) bool { return true }
 // reply returns the fault's own reply.
 func (f Fault) reply() (code int, text string) {
 	code, text = f.Code, f.Text
-	if code == 0 {
+	switch {
+	case code == 0 && f.At == AtBetween:
+		code = 421
+	case code == 0:
 		code = 451
 	}
 	if text == "" {

@@ -30,6 +30,7 @@ type session struct {
 	wire []byte // the message being received, reused
 
 	info     SMTPInfo
+	gone     bool // not counted as open any more
 	greeted  bool // HELO or EHLO was accepted
 	messages int
 	counts   map[string]int64 // commands, handed to the server when the session pauses
@@ -52,13 +53,16 @@ func newSession(srv *SMTP, conn net.Conn, number int64) *session {
 
 // serve runs the session until either side ends it.
 func (s *session) serve() {
+	defer s.closed()
 	defer s.report()
 	defer func() { s.conn.Close() }() // STARTTLS replaces conn
 	if s.srv.cfg.ImplicitTLS && s.handshake() != nil {
 		return
 	}
-	if s.greet() != nil {
-		s.flush()
+	if err := s.greet(); err != nil {
+		if errors.Is(err, errHangUp) {
+			s.leave()
+		}
 		return
 	}
 	for {
@@ -68,10 +72,31 @@ func (s *session) serve() {
 		}
 		if err != nil {
 			if errors.Is(err, errHangUp) {
-				s.flush()
+				s.leave()
 			}
 			return
 		}
+	}
+}
+
+// leave writes the last replies and waits, for a second at most, for the client to go: were the connection closed with
+// input unread, a reset could overtake the reply.
+func (s *session) leave() {
+	s.closed()
+	if s.flush() != nil {
+		return
+	}
+	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		s.conn.SetReadDeadline(time.Now().Add(time.Second))
+		io.Copy(io.Discard, s.conn)
+	}
+}
+
+// closed takes the session off the count of open ones, once.
+func (s *session) closed() {
+	if !s.gone {
+		s.gone = true
+		s.srv.open.Add(-1)
 	}
 }
 
@@ -105,7 +130,7 @@ func (s *session) suffer(fault Fault, usual func() error) error {
 	switch fault.Name {
 	case FaultReply:
 		code, text := fault.reply()
-		if code == 421 || fault.At == AtGreeting {
+		if code == 421 || fault.At == AtGreeting || fault.At == AtBetween {
 			return s.hangUp(code, text)
 		}
 		return s.reply(code, text)
@@ -164,7 +189,6 @@ func (s *session) fill() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	s.report()
 	idle := s.srv.limits.Load().IdleTimeout
 	wait := sessionLimit
 	if idle > 0 {
@@ -203,8 +227,9 @@ func (s *session) hangUp(code int, text string) error {
 	return errHangUp
 }
 
-// flush writes the queued replies.
+// flush writes the queued replies; what they answer is counted before the client can know.
 func (s *session) flush() error {
+	s.report()
 	if len(s.out) == 0 {
 		return nil
 	}
