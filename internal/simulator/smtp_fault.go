@@ -33,7 +33,7 @@ const (
 	FaultRecordThenCut   = "record-then-cut"   // at the dot: recorded, then closed: accepted, and the reply is lost
 	FaultRecordThenReply = "record-then-reply" // at the dot: recorded, then Code and Text
 	FaultRecordThenHang  = "record-then-hang"  // at the dot: recorded, no reply until Release
-	FaultGarbledReply    = "garbled-reply"     // a line that is no SMTP reply
+	FaultGarbledReply    = "garbled-reply"     // the command is not done, and a line that is no SMTP reply stands for one
 )
 
 // SMTPFaults returns the closed list of faults of the SMTP hop.
