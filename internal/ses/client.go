@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"golang.org/x/time/rate"
 
 	"sesrelay/internal/relay"
 )
@@ -25,6 +26,8 @@ type Client struct {
 	sender      sender
 	metrics     *metrics
 	inFlight    chan struct{} // holds one value per running call
+	turns       *rate.Limiter // of the calls that are not sending
+	endpoint    string        // base URL
 }
 
 // New makes a client; it calls nobody. Its error names every mistake in cfg.
@@ -43,10 +46,12 @@ func New(cfg Config) (*Client, error) {
 		wire:        newWire(cfg.MaxInFlight, cfg.RootCAs, cfg.Proxy),
 		metrics:     newMetrics(cfg.Registerer),
 		inFlight:    make(chan struct{}, cfg.MaxInFlight),
+		turns:       rate.NewLimiter(controlRate, 1),
+		endpoint:    endpoint.String(),
 	}
 	c.api = sesv2.New(sesv2.Options{
 		Region:       cfg.Region,
-		BaseEndpoint: aws.String(endpoint.String()),
+		BaseEndpoint: &c.endpoint,
 		Credentials:  c.credentials,
 		HTTPClient:   c.wire,
 		Retryer:      aws.NopRetryer{}, // one attempt: a second request could be a second mail
@@ -82,6 +87,16 @@ func sendURL(base *url.URL) *url.URL {
 	u := *base
 	u.Path, u.RawPath, u.RawQuery = strings.TrimSuffix(u.Path, "/")+sendPath, "", ""
 	return &u
+}
+
+// Copies is the memory that a call takes beside the content, as a multiple of
+// its size: direct holds one encoded copy, the SDK the content, its base64 text
+// and the JSON, each while it makes the next (measured).
+func (c *Client) Copies() float64 {
+	if c.cfg.Sender == SenderSDK {
+		return 4
+	}
+	return 1.37
 }
 
 // Begin starts a mail transaction. It does nothing yet: SES learns of a mail

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
@@ -53,12 +54,16 @@ func (d *direct) send(ctx context.Context, a *attempt, r *request) (answer, erro
 		return answer{}, err
 	}
 	defer p.release()
-	req := d.request(ctx, p)
+	req := d.request(p)
 	if err := d.signer.SignHTTP(ctx, cred, req, p.hash(), signingName, d.region, d.now()); err != nil {
 		return answer{}, fmt.Errorf("ses: sign: %w", err)
 	}
 	req.Body = p.body()
-	resp, err := d.wire.post(a, req)
+	a.trace.WroteRequest = func(httptrace.WroteRequestInfo) { p.release() } // nothing reads the body any more
+	resp, err := d.wire.post(ctx, a, req)
+	if !a.got {
+		p.release() // nothing ever read it
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -67,9 +72,9 @@ func (d *direct) send(ctx context.Context, a *attempt, r *request) (answer, erro
 
 // request makes the unsigned request, without its body. The Amz-Sdk headers are
 // the SDK's own, and signed: attempt 1 of 1.
-func (d *direct) request(ctx context.Context, p *payload) *http.Request {
+func (d *direct) request(p *payload) *http.Request {
 	u := *d.url // the signer writes to it
-	req := &http.Request{
+	return &http.Request{
 		Method: http.MethodPost, URL: &u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: int64(len(p.buf)),
@@ -80,7 +85,6 @@ func (d *direct) request(ctx context.Context, p *payload) *http.Request {
 			"Amz-Sdk-Request":       {"attempt=1; max=1"},
 		},
 	}
-	return req.WithContext(ctx)
 }
 
 // newInvocationID returns a random UUID (RFC 9562 section 5.4).

@@ -1,11 +1,11 @@
 package ses
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"io"
-	"net/http"
 	"sync"
 	"sync/atomic"
 )
@@ -18,7 +18,8 @@ var buffers = sync.Pool{New: func() any { return new(payload) }}
 
 // payload is the JSON body of a request in a pooled buffer. It has two
 // holders, the caller and the transport, which may go on reading after
-// RoundTrip has failed; the buffer goes back when both have let go.
+// RoundTrip has failed; the buffer goes back when both have let go. What the
+// transport never lets go of is left to the garbage collector.
 type payload struct {
 	buf     []byte
 	holders atomic.Int32
@@ -72,43 +73,10 @@ func (p *payload) release() {
 	}
 }
 
-// body returns the payload for the transport, which becomes the second holder
-// until it closes it.
-func (p *payload) body() *payloadBody {
+// body returns the payload for the transport, which becomes the second holder.
+// The reader is of a kind that net/http knows to be in memory: it then writes
+// the header section and the body at once.
+func (p *payload) body() io.ReadCloser {
 	p.holders.Add(1)
-	return &payloadBody{payload: p}
-}
-
-// payloadBody reads a payload. Close waits for a Read that is under way.
-type payloadBody struct {
-	mu      sync.Mutex // guards what follows
-	payload *payload   // nil when closed
-	at      int
-}
-
-// Read implements io.Reader.
-func (b *payloadBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.payload == nil {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	n := copy(p, b.payload.buf[b.at:])
-	b.at += n
-	if b.at == len(b.payload.buf) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// Close implements io.Closer.
-func (b *payloadBody) Close() error {
-	b.mu.Lock()
-	p := b.payload
-	b.payload = nil
-	b.mu.Unlock()
-	if p != nil {
-		p.release()
-	}
-	return nil
+	return io.NopCloser(bytes.NewReader(p.buf))
 }

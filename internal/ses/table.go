@@ -139,7 +139,7 @@ func lookUp(a answer) verdict {
 func byText(message string) (verdict, bool) {
 	m := strings.TrimPrefix(strings.ToLower(message), "throttling failure: ")
 	switch {
-	case strings.HasPrefix(m, "daily message quota exceeded"):
+	case strings.HasPrefix(m, "daily message quota exceeded"), strings.HasPrefix(m, "daily sending quota exceeded"):
 		return dailyQuota, true
 	case strings.HasPrefix(m, "maximum sending rate exceeded"):
 		return throttled, true

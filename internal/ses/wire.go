@@ -74,13 +74,13 @@ type response struct {
 // post makes the one request of an attempt. There is no redirect, no retry and
 // no replay: net/http repeats a POST on a dead connection only when nothing of
 // it was written and it can be rewound, and without GetBody it cannot.
-func (w *wire) post(a *attempt, req *http.Request) (*response, error) {
+func (w *wire) post(ctx context.Context, a *attempt, req *http.Request) (*response, error) {
 	if a.posted {
 		return nil, errSecondPost
 	}
 	a.posted, a.length = true, req.ContentLength
 	a.trace.GotConn = a.gotConn
-	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &a.trace))
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &a.trace))
 	req.GetBody = nil
 	resp, err := w.transport.RoundTrip(req)
 	if err != nil {
@@ -106,7 +106,7 @@ func (w *wire) Do(req *http.Request) (*http.Response, error) {
 	if a == nil {
 		return w.transport.RoundTrip(req)
 	}
-	r, err := w.post(a, req)
+	r, err := w.post(req.Context(), a, req)
 	if err != nil {
 		return nil, err
 	}
