@@ -1,0 +1,155 @@
+package cuenote
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+// conn is one connection to the smarthost, ready for mail transactions. It is
+// used by one goroutine at a time.
+type conn struct {
+	nc     net.Conn // the TLS connection, once there is TLS
+	socket *socket
+	br     *bufio.Reader
+	out    []byte // commands on their way, reused
+	reply  reply  // the last one read
+	expire func() // makes every pending read and write fail
+
+	ext      extensions
+	greeting string
+	tls      *tls.ConnectionState // nil without TLS
+	verified bool                 // the certificate is that of the server meant
+
+	born  time.Time
+	idle  time.Time // since when in the pool
+	mails int       // transactions begun
+	dirty bool      // a transaction may be open: RSET comes before the next MAIL
+	gone  bool      // reset, closed or 421: what failed may be tried on another connection
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+func newConn(nc net.Conn, now time.Time) *conn {
+	c := &conn{socket: newSocket(nc), born: now}
+	c.use(nc)
+	c.expire = func() { nc.SetDeadline(past) } // not c.nc: TLS may be about to replace it
+	return c
+}
+
+// use makes nc what is read and written, and forgets everything read ahead.
+func (c *conn) use(nc net.Conn) {
+	c.nc = nc
+	c.br = bufio.NewReader(nc)
+}
+
+// watch lets the end of ctx interrupt reads and writes until stop is called.
+// stop returns false when ctx has ended: the connection is then of no more use.
+func (c *conn) watch(ctx context.Context) (stop func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, c.expire)
+}
+
+// limit gives what follows at most d. The look at ctx comes after the deadline
+// is set: a watch that fires before is seen here, one that fires later overrides it.
+func (c *conn) limit(ctx context.Context, d time.Duration) error {
+	if err := c.nc.SetDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// write writes b within d.
+func (c *conn) write(ctx context.Context, b []byte, d time.Duration) error {
+	if err := c.limit(ctx, d); err != nil {
+		return err
+	}
+	_, err := c.nc.Write(b)
+	return c.note(err)
+}
+
+// read reads the next reply into c.reply within d.
+func (c *conn) read(ctx context.Context, d time.Duration) error {
+	if c.br.Buffered() == 0 {
+		if err := c.limit(ctx, d); err != nil {
+			return err
+		}
+	}
+	err := c.note(c.reply.read(c.br))
+	if err == nil && c.reply.code == 421 { // RFC 5321 section 3.8: it closes the connection
+		c.gone = true
+	}
+	return err
+}
+
+// note remembers that the other end is gone.
+func (c *conn) note(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNABORTED) {
+		c.gone = true
+	}
+	return err
+}
+
+// cmd writes one command line and reads its reply.
+func (c *conn) cmd(ctx context.Context, line string, d time.Duration) error {
+	c.out = append(append(c.out[:0], line...), "\r\n"...)
+	if err := c.write(ctx, c.out, d); err != nil {
+		return err
+	}
+	return c.read(ctx, d)
+}
+
+// quiet reports whether the smarthost has said nothing that was not asked for.
+// When it has, an error tells that it is gone, and nil that a reply can be read.
+func (c *conn) quiet() (bool, error) {
+	if c.br.Buffered() > 0 {
+		return false, nil
+	}
+	pending, gone := c.socket.peek()
+	if gone {
+		c.gone = true
+		return false, io.EOF
+	}
+	if !pending {
+		return true, nil
+	}
+	if c.tls == nil {
+		return false, nil
+	}
+	// Bytes below TLS may be a session ticket: only what is inside counts.
+	c.nc.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if _, err := c.br.Peek(1); isTimeout(err) {
+		return true, nil
+	} else if err != nil {
+		return false, c.note(err)
+	}
+	return false, nil
+}
+
+// quit takes leave (RFC 5321 section 4.1.1.10) and closes.
+func (c *conn) quit(d time.Duration) {
+	_ = c.cmd(context.Background(), "QUIT", d) // the answer changes nothing
+	c.nc.Close()
+}
+
+// transport says how the connection is protected, for a report.
+func (c *conn) transport() string {
+	if c.tls == nil {
+		return "none"
+	}
+	s := fmt.Sprintf("%s %s", tls.VersionName(c.tls.Version), tls.CipherSuiteName(c.tls.CipherSuite))
+	if !c.verified {
+		s += ", certificate not verified"
+	}
+	return s
+}
