@@ -124,33 +124,70 @@ func (r *Router) MarkUnverified(domain string, until time.Time) {
 	r.known.Store(r.known.Load().withRefused(domain, until, r.cfg.Load().Now()))
 }
 
+// Verified reports whether a domain is, or lies under, an identity that may
+// send through SES.
+func (r *Router) Verified(domain string) bool {
+	return r.known.Load().verified("", domain, r.cfg.Load().Now())
+}
+
 // By returns what the split goes by.
 func (r *Router) By() By { return r.cfg.Load().By }
 
 // Route decides the route of a transaction at its first recipient, or of one
 // recipient over LMTP. The live value is read once.
 func (r *Router) Route(env *relay.Envelope, to relay.Address) relay.Decision {
-	cfg, now := r.cfg.Load(), r.live.Current()
-	applied := now.Applied()
-	d := relay.Decision{Route: relay.Cuenote, Version: now.Version, Step: applied.Tag(), SESOpen: applied > 0}
-	if reason := r.fit(cfg, env, to); reason != "" {
-		d.Reason, d.SESOpen = reason, false
-		return d
-	}
-	share := applied
-	d.Reason = relay.ReasonSplit
-	if rule := cfg.rules.first(env, to); rule != nil {
-		d.Rule = rule.name
-		if !rule.live {
-			d.Reason = relay.ReasonRule
-			share = min(rule.share, now.Ceiling) // the brake holds for rules too
-			d.SESOpen = d.SESOpen && !rule.pinned()
-		}
-	}
+	cfg := r.cfg.Load()
+	d, share := r.decide(cfg, env, to)
 	if toSES(cfg.bucket(env, to), share) {
 		d.Route = relay.SES
 	}
 	return d
+}
+
+// decide returns the share of SES for such mail, and the decision before the
+// bucket is asked.
+func (r *Router) decide(cfg *settings, env *relay.Envelope, to relay.Address) (relay.Decision, Percent) {
+	now := r.live.Current()
+	applied := now.Applied()
+	d := relay.Decision{Route: relay.Cuenote, Reason: relay.ReasonSplit, Version: now.Version, Step: applied.Tag(), SESOpen: applied > 0}
+	if reason := r.fit(cfg, env, to); reason != "" {
+		d.Reason, d.SESOpen = reason, false
+		return d, 0
+	}
+	rule := cfg.rules.first(env, to)
+	if rule == nil {
+		return d, applied
+	}
+	d.Rule = rule.name
+	if rule.live {
+		return d, applied
+	}
+	d.Reason = relay.ReasonRule
+	d.SESOpen = d.SESOpen && !rule.pinned()
+	return d, min(rule.share, now.Ceiling) // the brake holds for rules too
+}
+
+// Explanation is what Explain says.
+type Explanation struct {
+	relay.Decision
+	Share Percent // of such mail that goes to SES
+	Drawn bool    // anew for each transaction; Route is then where more of it goes
+}
+
+// Explain says where a mail would go, without a draw: asked twice, it gives the
+// same answer.
+func (r *Router) Explain(env *relay.Envelope, to relay.Address) Explanation {
+	cfg := r.cfg.Load()
+	d, share := r.decide(cfg, env, to)
+	e := Explanation{Decision: d, Share: share, Drawn: cfg.By == ByMessage && share > 0 && share < Full}
+	bucket := Full / 2
+	if cfg.By != ByMessage {
+		bucket = cfg.bucket(env, to)
+	}
+	if toSES(bucket, share) {
+		e.Route = relay.SES
+	}
+	return e
 }
 
 func (c *settings) bucket(env *relay.Envelope, to relay.Address) Percent {

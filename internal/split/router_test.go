@@ -296,3 +296,30 @@ func FuzzMailboxes(f *testing.F) {
 		}
 	})
 }
+
+func TestExplainDoesNotDraw(t *testing.T) {
+	t.Parallel()
+	draw := func() uint64 { t.Error("drawn"); return 0 }
+	for _, c := range []struct {
+		share Percent
+		route relay.Route
+		drawn bool
+	}{{0, relay.Cuenote, false}, {2500, relay.Cuenote, true}, {7500, relay.SES, true}, {Full, relay.SES, false}} {
+		e := testRouter(t, c.share, Config{Draw: draw}).Explain(testEnvelope(), testRecipient)
+		if e.Route != c.route || e.Drawn != c.drawn || e.Share != c.share || e.Reason != relay.ReasonSplit {
+			t.Errorf("at %s: %+v", c.share, e)
+		}
+	}
+	r := testRouter(t, 5000, Config{By: ByRecipient})
+	for i := range 100 {
+		to := relay.Address{Local: "user" + strings.Repeat("x", i), Domain: "example.org"}
+		if e, d := r.Explain(testEnvelope(), to), r.Route(testEnvelope(), to); e.Decision != d || e.Drawn {
+			t.Fatalf("%+v, but %+v", e, d)
+		}
+	}
+	null := testEnvelope()
+	null.ReversePath = relay.Address{}
+	if e := r.Explain(null, testRecipient); e.Share != 0 || e.Reason != relay.ReasonNullSender || e.Route != relay.Cuenote {
+		t.Errorf("%+v", e)
+	}
+}
