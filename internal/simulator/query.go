@@ -122,8 +122,10 @@ func (s *Store) WaitFor(ctx context.Context, match func(Record) bool) (Record, e
 		s.mu.Lock()
 		change := s.change()
 		s.mu.Unlock()
-		if found := s.filter(func(r *Record) bool { return match(*r) }); len(found) > 0 {
-			return found[0], nil
+		for _, r := range s.All() { // match is not called under the lock: it may ask the store
+			if match(r) {
+				return r, nil
+			}
 		}
 		select {
 		case <-change:

@@ -33,6 +33,8 @@ type SESConfig struct {
 	// account-wide.
 	NoCallLimit bool
 
+	IdleTimeout time.Duration // an idle connection is closed after it, as AWS does; 0 = never
+
 	Latency Latency          // of SendEmail; may be changed later with SetLatency
 	Store   *Store           // where accepted mail goes; nil = a new one
 	Seed    uint64           // of probabilities and latencies
@@ -56,7 +58,8 @@ type SES struct {
 	mux      *http.ServeMux
 	listener *listener
 	server   *http.Server
-	cancel   context.CancelFunc // ends what waits in a request
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
 	pool     *x509.CertPool
 	lastID   atomic.Uint64
 	idPrefix string
@@ -103,16 +106,18 @@ func (s *SES) start() (err error) {
 	if s.listener, err = listen(s.cfg.Address); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	s.server = &http.Server{Handler: s, BaseContext: func(net.Listener) context.Context { return ctx }, ErrorLog: log.New(io.Discard, "", 0)} // handshakes cut on purpose are no news
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.server = &http.Server{Handler: s, IdleTimeout: s.cfg.IdleTimeout,
+		BaseContext: func(net.Listener) context.Context { return s.ctx },
+		ErrorLog:    log.New(io.Discard, "", 0), // handshakes cut on purpose are no news
+	}
 	if !s.cfg.TLS {
 		go s.server.Serve(s.listener)
 		return nil
 	}
 	certificate, pool, err := NewCertificate()
 	if err != nil {
-		cancel()
+		s.cancel()
 		return errors.Join(err, s.listener.Close())
 	}
 	s.pool = pool

@@ -23,7 +23,7 @@ func checkRequest(m *sendRequest, to []string) (apiError, bool) {
 	switch {
 	case m.Content == nil:
 		return refuse("Content is required.")
-	case m.Content.Raw == nil:
+	case m.Content.Raw == nil || m.Content.Simple != nil || m.Content.Template != nil:
 		return refuse("The simulator takes raw content only.")
 	case len(m.Content.Raw.Data) == 0:
 		return refuse("Raw message data is empty.")

@@ -54,7 +54,7 @@ const (
 	FaultErrorAfterRecord = "error-after-record" // recorded, then 500 InternalServiceErrorException
 	FaultHang             = "hang"               // no answer until Release; recorded then, if the client is still there
 	FaultHangAfterRecord  = "hang-after-record"  // recorded, no answer until Release
-	FaultDelay            = "delay"              // Delay later than usual, then all is well
+	FaultDelay            = "delay"              // Delay later than usual, then all is well, whether or not the client is still there
 	FaultSlowRead         = "slow-read"          // the request is read in 16 pieces over Delay
 )
 

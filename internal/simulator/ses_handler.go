@@ -130,7 +130,7 @@ func (s *SES) read(at string, call http.HandlerFunc) http.HandlerFunc {
 
 // suffer does what the fault does before anything is recorded. It returns true when the request goes on as usual.
 func (s *SES) suffer(w http.ResponseWriter, r *http.Request, fault Fault) bool {
-	if !pause(r.Context(), fault.Delay) {
+	if !pause(s.ctx, fault.Delay) {
 		cut(w, false)
 		return false
 	}

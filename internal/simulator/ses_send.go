@@ -54,7 +54,7 @@ func (s *SES) sendEmail(w http.ResponseWriter, r *http.Request) {
 	if struck && !s.suffer(w, r, fault) {
 		return
 	}
-	if !pause(r.Context(), s.drawLatency()) {
+	if !pause(s.ctx, s.drawLatency()) { // a client that leaves meanwhile stops nothing, as at AWS
 		cut(w, false)
 		return
 	}

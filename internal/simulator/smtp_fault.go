@@ -24,7 +24,7 @@ func SMTPStages() []string {
 }
 
 // Faults of the SMTP hop, besides FaultDelay and FaultHang. FaultHang answers nothing until Release, then goes on as
-// usual; at the dot nothing is recorded before that. All but those with "Record" in their name record nothing.
+// usual, whether or not the client is still there; at the dot nothing is recorded before that. All but those with "Record" in their name record nothing.
 const (
 	FaultReply           = "reply"             // Code and Text instead of the usual reply; a 421 closes (RFC 5321 section 3.8)
 	FaultCut             = "cut"               // closed without a reply

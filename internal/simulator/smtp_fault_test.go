@@ -15,14 +15,18 @@ import (
 )
 
 // session says each line of a whole mail and returns the replies; a connection that ends gives "closed" or "reset", and
-// one that says nothing for the client's patience "silence".
-func session(t *testing.T, s *simulator.SMTP, patience time.Duration) (replies []string) {
+// one that says nothing for a while "silence", which is short only where silence is wanted.
+func session(t *testing.T, s *simulator.SMTP, want string) (replies []string) {
 	t.Helper()
 	c := dial(t, s)
 	r := bufio.NewReader(c)
 	for _, line := range []string{"", "EHLO x", "MAIL FROM:<a@b.jp>", "RCPT TO:<c@d.jp>", "DATA", "x\r\n.", "NOOP", "RSET"} {
 		if line != "" {
 			io.WriteString(c, line+"\r\n")
+		}
+		patience := time.Minute
+		if expected := strings.Fields(want); len(replies) < len(expected) && expected[len(replies)] == "silence" {
+			patience = 100 * time.Millisecond
 		}
 		c.SetReadDeadline(time.Now().Add(patience))
 		for {
@@ -95,7 +99,7 @@ func TestSMTPFaults(t *testing.T) {
 			if err := s.Faults().Set(c.fault); err != nil {
 				t.Fatal(err)
 			}
-			got := strings.Join(session(t, s, 150*time.Millisecond), " ")
+			got := strings.Join(session(t, s, c.want), " ")
 			if !strings.HasPrefix(got, c.want) {
 				t.Errorf("replies\n got %s\nwant %s", got, c.want)
 			}
@@ -103,7 +107,7 @@ func TestSMTPFaults(t *testing.T) {
 				t.Errorf("%d recorded, want %d", n, c.recorded)
 			}
 			s.Faults().Clear()
-			if got := strings.Join(session(t, s, time.Minute), " "); got != all {
+			if got := strings.Join(session(t, s, all), " "); got != all {
 				t.Errorf("after Clear: %s", got)
 			}
 		})
@@ -219,7 +223,7 @@ func TestSMTPLimits(t *testing.T) {
 	})
 	t.Run("idle", func(t *testing.T) {
 		t.Parallel()
-		s := startSMTP(t, simulator.SMTPConfig{Limits: simulator.SMTPLimits{IdleTimeout: 30 * time.Millisecond}})
+		s := startSMTP(t, simulator.SMTPConfig{Limits: simulator.SMTPLimits{IdleTimeout: 300 * time.Millisecond}})
 		c := dial(t, s).hello()
 		if got := c.closed(); !strings.HasPrefix(got, "421 4.4.2") {
 			t.Errorf("idle: %q", got)
@@ -299,6 +303,27 @@ func TestSMTPLatencyAndCommands(t *testing.T) {
 		c.say(command+"\r\n", code)
 	}
 	if got := kinds(s); !slices.Equal(got, []string{simulator.AnomalyNotOffered, simulator.AnomalySyntax}) {
+		t.Errorf("anomalies %q", got)
+	}
+}
+
+func TestSMTPFaultsBeforeMail(t *testing.T) {
+	t.Parallel()
+	s := startSMTP(t, simulator.SMTPConfig{STARTTLS: true, Username: "user", Password: "pass"})
+	s.Faults().Set(
+		simulator.Fault{Name: simulator.FaultReply, At: simulator.AtSTARTTLS, Code: 454, Text: "4.7.0 TLS not available"},
+		simulator.Fault{Name: simulator.FaultReply, At: simulator.AtAUTH, Code: 454, Text: "4.7.0 Temporary authentication failure"},
+	)
+	c := dial(t, s).hello()
+	c.say("STARTTLS\r\n", "454 4.7.0 TLS")
+	c.say("AUTH PLAIN AHVzZXIAcGFzcw==\r\n", "454 4.7.0 Temporary")
+	s.Faults().Set(simulator.Fault{Name: simulator.FaultCut, At: simulator.AtSTARTTLS})
+	c.say("AUTH PLAIN AHVzZXIAcGFzcw==\r\n", "235")
+	io.WriteString(c, "STARTTLS\r\n")
+	if got := c.closed(); got != "" {
+		t.Errorf("STARTTLS gave %q", got)
+	}
+	if got := kinds(s); !slices.Equal(got, []string{simulator.AnomalyPlainPassword}) {
 		t.Errorf("anomalies %q", got)
 	}
 }
