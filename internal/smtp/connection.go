@@ -11,9 +11,7 @@ import (
 // welcome registers a new connection, or turns it away when there are too
 // many. The cap holds before any session exists.
 func (s *Server) welcome(l *listener, c net.Conn) {
-	g := &guard{srv: s, lst: l.settings.Load(), raw: c, conn: c, client: addrOf(c)}
-	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.active = time.Now()
+	g := s.newGuard(l.settings.Load(), c)
 	if r, reason := s.add(g); r.Code != 0 {
 		s.metrics.rejected.WithLabelValues(reason).Inc()
 		g.cancel()
@@ -23,6 +21,13 @@ func (s *Server) welcome(l *listener, c net.Conn) {
 		return
 	}
 	go s.prepare(g)
+}
+
+func (s *Server) newGuard(l *Listener, c net.Conn) *guard {
+	g := &guard{srv: s, lst: l, log: s.log, raw: c, conn: c, client: addrOf(c)}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.active = time.Now()
+	return g
 }
 
 // add takes one of the places.
@@ -90,7 +95,6 @@ func (s *Server) prepare(g *guard) {
 	handed := false
 	defer func() {
 		if v := recover(); v != nil {
-			g.log = s.log
 			g.panicked("connection", v)
 		}
 		if !handed {

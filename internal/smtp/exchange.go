@@ -90,6 +90,10 @@ func (g *guard) giveAnswer() {
 	if len(g.answers) == 0 {
 		g.answers = nil
 	}
+	if !valid(r) {
+		g.log.Error("transaction gave no valid reply", "reply", r.String())
+		r = relay.ReplyLocalError
+	}
 	g.out.say(r)
 	if g.leave && len(g.answers) == 0 {
 		g.out.hang()

@@ -232,11 +232,13 @@ func (c *client) do(line, prefix string) {
 }
 
 // ended fails unless the service closes the connection without another word.
+// It closes the client's end too: the service lingers for that.
 func (c *client) ended() {
 	c.t.Helper()
 	if b, err := io.ReadAll(c.br); err != nil || len(b) > 0 {
 		c.t.Fatalf("connection still talks: %q, %v", b, err)
 	}
+	c.Close()
 }
 
 // toData brings a transaction to 354.

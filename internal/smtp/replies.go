@@ -67,11 +67,8 @@ const (
 
 // appendReply appends r as it goes over the wire, the enhanced code on every
 // line (RFC 2034 section 4). An upstream's text is cut and cleaned: a reply is
-// ASCII without control bytes. A code outside 200 to 599 becomes 451.
+// ASCII without control bytes.
 func appendReply(b []byte, r relay.Reply) []byte {
-	if r.Code < 200 || r.Code > 599 {
-		r = relay.ReplyLocalError
-	}
 	text, lines := r.Text, 0
 	for {
 		line, rest, more := strings.Cut(text, "\n")
@@ -107,6 +104,9 @@ func appendReplyLine(b []byte, r relay.Reply, text string, more bool) []byte {
 	}
 	return append(b, '\r', '\n')
 }
+
+// valid reports whether r can be the answer to a command: 3xx is not one.
+func valid(r relay.Reply) bool { return r.Positive() || r.Temporary() || r.Permanent() }
 
 func printable(c byte) byte {
 	switch {

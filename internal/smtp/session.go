@@ -83,10 +83,6 @@ func (g *guard) rcpt(to string) relay.Reply {
 		return addressReply(err, replyRcptBad)
 	}
 	r := g.tx.Recipient(g.ctx, a)
-	if r.Code < 200 || r.Code >= 300 && r.Code < 400 || r.Code > 599 {
-		g.log.Error("transaction gave no valid reply to a recipient", "reply", r.String())
-		return relay.ReplyLocalError
-	}
 	if r.Positive() {
 		g.accepted++
 	}
