@@ -127,8 +127,8 @@ func (w *dotWriter) drain() error {
 	return err
 }
 
-// end returns the last bytes of the data, the final dot among them; they are
-// not flushed. The content ends in CRLF before it (RFC 5321 section 4.1.1.4).
+// end returns the last bytes of the data, the final dot whole among them; they
+// are not flushed. The content ends in CRLF before it (RFC 5321 section 4.1.1.4).
 func (w *dotWriter) end() ([]byte, error) {
 	if w.cr {
 		return nil, errBareCR
@@ -137,8 +137,11 @@ func (w *dotWriter) end() ([]byte, error) {
 	if w.start {
 		tail = tail[2:]
 	}
-	if err := w.put(tail); err != nil {
-		return nil, err
+	if len(tail) > cap(w.buf)-len(w.buf) {
+		if err := w.drain(); err != nil {
+			return nil, err
+		}
 	}
+	w.buf = append(w.buf, tail...)
 	return w.buf, nil
 }

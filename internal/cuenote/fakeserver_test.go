@@ -119,6 +119,13 @@ func (f *fake) first() *fakeConn {
 	return f.conns[0]
 }
 
+// last returns the newest connection itself.
+func (f *fake) last() *fakeConn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.conns[len(f.conns)-1]
+}
+
 func (f *fake) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
