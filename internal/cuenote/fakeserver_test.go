@@ -38,7 +38,8 @@ var polite = script{
 type fake struct {
 	scripts []script
 	tls     *tls.Config
-	reacted chan struct{} // closed when the action of "content" was played
+	onDot   func()        // called when content is complete, before the reply
+	reacted chan struct{} // closed when the action of "content" or "DATA" was played
 	react   sync.Once
 
 	mu    sync.Mutex // guards what follows
@@ -246,6 +247,9 @@ func (s *fakeSession) data() bool {
 	s.f.mu.Lock()
 	s.fc.dots++
 	s.f.mu.Unlock()
+	if s.f.onDot != nil {
+		s.f.onDot()
+	}
 	_, ok := s.do("dot", "")
 	return ok
 }
@@ -261,7 +265,7 @@ func (s *fakeSession) do(place, line string) (code string, ok bool) {
 				tcp.SetLinger(0)
 			}
 			s.nc.Close()
-			s.played(place)
+			s.played()
 			return code, false
 		case "stall":
 			time.Sleep(10 * time.Minute)
@@ -277,7 +281,9 @@ func (s *fakeSession) do(place, line string) (code string, ok bool) {
 		if _, err := s.nc.Write([]byte(strings.ReplaceAll(action, "\n", "\r\n") + "\r\n")); err != nil {
 			return code, false
 		}
-		s.played(place)
+		if place == "content" || place == "DATA" && !more && s.script["content"] == "" {
+			s.played()
+		}
 		if code == "421" {
 			return code, false
 		}
@@ -288,11 +294,7 @@ func (s *fakeSession) do(place, line string) (code string, ok bool) {
 	}
 }
 
-func (s *fakeSession) played(place string) {
-	if place == "content" {
-		s.f.react.Do(func() { close(s.f.reacted) })
-	}
-}
+func (s *fakeSession) played() { s.f.react.Do(func() { close(s.f.reacted) }) }
 
 func (s *fakeSession) action(place, line string) string {
 	for _, key := range []string{line, place + "#" + string(rune('0'+s.seen[place])), place} {
