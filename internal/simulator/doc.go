@@ -31,7 +31,8 @@
 //	ses.Faults().Clear()
 //
 // Set replaces the faults in force at once; names and stages are closed lists (SESFaults, SESStages, SMTPFaults,
-// SMTPStages), and Fault is JSON, so that a command line can set them too. FaultHang waits for Faults().Release().
+// SMTPStages), and Fault, Latency, SMTPLimits and Account are JSON (times as "1.5s"), so that a command line can set them
+// too. FaultHang waits for Faults().Release().
 // SetOutage(OutageRefuse) makes the port refuse connections, OutageUnavailable answers 503 or 421 to everything.
 // SetLatency draws fixed, uniform or lognormal times. SetAccount changes SES's quota and switches: MaxSendRate counts
 // recipients a second, Max24HourSend over rolling 24 hours, both by SESConfig.Clock. GetAccount and its like are limited

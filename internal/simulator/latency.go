@@ -9,11 +9,11 @@ import (
 // Latency is how long a hop takes to answer for a mail. The zero value answers at once. With P50 the times are
 // lognormal, as those of a real service are; else with Max uniform between Min and Max; else always Fixed.
 type Latency struct {
-	Fixed time.Duration `json:"fixed,omitempty"`
-	Min   time.Duration `json:"min,omitempty"`
-	Max   time.Duration `json:"max,omitempty"`
-	P50   time.Duration `json:"p50,omitempty"`
-	P99   time.Duration `json:"p99,omitempty"` // below P50 it counts as P50: no spread
+	Fixed time.Duration
+	Min   time.Duration
+	Max   time.Duration
+	P50   time.Duration
+	P99   time.Duration // below P50 it counts as P50: no spread
 }
 
 // z99 is the 99th percentile of the standard normal distribution.
