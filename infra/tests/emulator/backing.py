@@ -206,7 +206,7 @@ def trail(c, p, r):
 
 
 def firehose(c, p, r):
-    kw = number(pick(p, "DeliveryStreamType", "ExtendedS3DestinationConfiguration"))
+    kw = pick(p, "DeliveryStreamType", "ExtendedS3DestinationConfiguration")
     arn = c("firehose").create_delivery_stream(DeliveryStreamName=r["name"], **kw, **pick(p, "Tags"))["DeliveryStreamARN"]
     return {"Arn": arn}
 
@@ -256,7 +256,48 @@ def secret(c, p, r):
     return {"Id": arn, "__ref__": arn}
 
 
+def egress(c, p, r):
+    rule = {"IpProtocol": str(p["IpProtocol"]), **number(pick(p, "FromPort", "ToPort"))}
+    if p.get("CidrIp"):
+        rule["IpRanges"] = [{"CidrIp": p["CidrIp"]}]
+    if p.get("DestinationSecurityGroupId"):
+        rule["UserIdGroupPairs"] = [{"GroupId": p["DestinationSecurityGroupId"]}]
+    c("ec2").authorize_security_group_egress(GroupId=p["GroupId"], IpPermissions=[rule])
+    r["rule"] = rule
+
+
+def load_balancer(c, p, r):
+    kw = pick(p, "Subnets", "SecurityGroups", "Scheme", "Type", "Tags")
+    x = c("elbv2").create_load_balancer(Name=r["name"], **kw)["LoadBalancers"][0]
+    if p.get("LoadBalancerAttributes"):
+        c("elbv2").modify_load_balancer_attributes(LoadBalancerArn=x["LoadBalancerArn"], Attributes=p["LoadBalancerAttributes"])
+    r["arn"] = x["LoadBalancerArn"]
+    return {"LoadBalancerArn": r["arn"], "DNSName": x["DNSName"], "LoadBalancerFullName": r["arn"].split("loadbalancer/")[1],
+            "CanonicalHostedZoneID": "Z31USIVHYNEOWT", "LoadBalancerName": r["name"], "SecurityGroups": p.get("SecurityGroups", []), "__ref__": r["arn"]}
+
+
+def unload_balancer(c, p, r):
+    attributes = c("elbv2").describe_load_balancer_attributes(LoadBalancerArn=r["arn"])["Attributes"]
+    if {"Key": "deletion_protection.enabled", "Value": "true"} in attributes:
+        raise ValueError("OperationNotPermitted: deletion protection is enabled")      # moto does not look
+    c("elbv2").delete_load_balancer(LoadBalancerArn=r["arn"])
+
+
+def target_group(c, p, r):
+    kw = number(pick(p, "Protocol", "Port", "VpcId", "TargetType", "HealthCheckProtocol", "HealthCheckPath", "HealthCheckIntervalSeconds",
+                     "HealthCheckTimeoutSeconds", "HealthyThresholdCount", "UnhealthyThresholdCount"))
+    if p.get("Matcher"):
+        kw["Matcher"] = {"HttpCode": str(p["Matcher"]["HttpCode"])}
+    x = c("elbv2").create_target_group(Name=r["name"][-32:].lstrip("-"), **kw)["TargetGroups"][0]
+    c("elbv2").modify_target_group_attributes(TargetGroupArn=x["TargetGroupArn"], Attributes=p.get("TargetGroupAttributes") or [])
+    r["arn"] = x["TargetGroupArn"]
+    return {"TargetGroupArn": r["arn"], "TargetGroupFullName": r["arn"].split(":")[-1], "TargetGroupName": x["TargetGroupName"], "LoadBalancerArns": [], "__ref__": r["arn"]}
+
+
 BACK = {
+    "AWS::EC2::SecurityGroupEgress": (egress, lambda c, p, r: c("ec2").revoke_security_group_egress(GroupId=p["GroupId"], IpPermissions=[r["rule"]])),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": (load_balancer, unload_balancer),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": (target_group, lambda c, p, r: c("elbv2").delete_target_group(TargetGroupArn=r["arn"])),
     "AWS::S3::Bucket": (bucket, lambda c, p, r: c("s3").delete_bucket(Bucket=r["name"])),
     "AWS::KMS::Key": (key, lambda c, p, r: c("kms").schedule_key_deletion(KeyId=r["id"], PendingWindowInDays=7)),
     "AWS::SES::EmailIdentity": (ses_identity, lambda c, p, r: c("sesv2").delete_email_identity(EmailIdentity=p["EmailIdentity"])),
@@ -264,6 +305,7 @@ BACK = {
     "AWS::KinesisFirehose::DeliveryStream": (firehose, lambda c, p, r: c("firehose").delete_delivery_stream(DeliveryStreamName=r["name"])),
     "AWS::S3::BucketPolicy": (lambda c, p, r: c("s3").put_bucket_policy(Bucket=p["Bucket"], Policy=json.dumps(p["PolicyDocument"])) and None,
                               lambda c, p, r: c("s3").delete_bucket_policy(Bucket=p["Bucket"])),
+    "AWS::Logs::LogStream": (lambda c, p, r: c("logs").create_log_stream(logGroupName=p["LogGroupName"], logStreamName=r["name"]) and None, None),
     "AWS::Logs::MetricFilter": (metric_filter, lambda c, p, r: c("logs").delete_metric_filter(logGroupName=p["LogGroupName"], filterName=r["name"])),
     "AWS::CloudWatch::Alarm": (alarm, lambda c, p, r: c("cloudwatch").delete_alarms(AlarmNames=[r["name"]])),
     "AWS::SNS::Subscription": (subscription, None),

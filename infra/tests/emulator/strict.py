@@ -115,7 +115,7 @@ def _find(arg, rmap):
     try:
         value = rmap[arg[0]]
         for key in arg[1:]:
-            value = value[_resolve(key, rmap)]
+            value = value[str(_resolve(key, rmap))]
         return value
     except KeyError as e:
         raise ValidationError(message=f"Template error: Unable to get mapping for {arg[0]}: {e}")
