@@ -15,7 +15,7 @@ type Problem struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
-	Body   []byte `json:"-"` // as it came
+	Plan   *Plan  `json:"plan"` // of 409: why SES cannot carry an increase
 }
 
 // Error returns what the API said, and what to do where that is known here.
@@ -41,9 +41,9 @@ func (p *Problem) Error() string {
 
 // problemOf reads a refusal. Anything else than a problem becomes one.
 func problemOf(res *http.Response, body []byte) *Problem {
-	p := &Problem{Body: body}
+	p := &Problem{}
 	if !isJSON(res.Header) || json.Unmarshal(body, p) != nil {
-		p.Title = ""
+		*p = Problem{}
 	}
 	p.Status = res.StatusCode
 	return p

@@ -109,8 +109,12 @@ func (c *Client) SetSplit(ctx context.Context, percent, reason, etag string, for
 }
 
 // Undo returns to the percentage before the last one.
-func (c *Client) Undo(ctx context.Context, reason, etag string) (*Split, Answer, error) {
-	return c.split(ctx, request{method: http.MethodPost, path: "/v1/split/undo", ifMatch: etag, body: map[string]any{"reason": reason}})
+func (c *Client) Undo(ctx context.Context, reason, etag string, force bool) (*Split, Answer, error) {
+	body := map[string]any{"reason": reason}
+	if force {
+		body["force"] = true
+	}
+	return c.split(ctx, request{method: http.MethodPost, path: "/v1/split/undo", ifMatch: etag, body: body})
 }
 
 // Brake puts the share of SES to 0 now.

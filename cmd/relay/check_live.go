@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
+
+	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/internal/cuenote"
+	"sesrelay/internal/ses"
+)
+
+// liveTimeout bounds each live check. SES allows one question a second.
+const liveTimeout = 30 * time.Second
+
+// checkLive asks what the configuration points at.
+func checkLive(ctx context.Context, cfg *config.Config) []finding {
+	found := checkAdmin(ctx, cfg.Admin.Address)
+	running := found[0].Level == levelOK && !strings.Contains(found[0].Detail, "free")
+	for _, l := range cfg.Listeners {
+		found = append(found, checkListener(ctx, l, running))
+	}
+	found = append(found, checkSES(ctx, cfg)...)
+	return append(found, checkCuenote(ctx, cfg))
+}
+
+func checkSES(ctx context.Context, cfg *config.Config) []finding {
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	sdk, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(cfg.SES.Region), awsconfig.WithLogger(logging.Nop{}))
+	if err == nil {
+		_, err = sdk.Credentials.Retrieve(ctx) // once, instead of with every question
+	}
+	if err != nil {
+		return []finding{{levelFail, "ses credentials", err.Error(),
+			"give the relay a role, a profile (~/.aws) or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; see aws sts get-caller-identity"}}
+	}
+	client, err := ses.New(ses.Config{
+		Region: cfg.SES.Region, Endpoint: cfg.SES.Endpoint, Credentials: sdk.Credentials, ConfigurationSet: cfg.SES.ConfigurationSet,
+	})
+	if err != nil {
+		return []finding{{levelFail, "ses", err.Error(), ""}}
+	}
+	defer client.Close()
+	var found []finding
+	for _, r := range client.Check(ctx, cfg.SES.Identities) {
+		level := levelOK
+		if !r.OK {
+			level = levelFail
+		} else if r.Remedy != "" {
+			level = levelWarning
+		}
+		found = append(found, finding{level, r.Name, r.Detail, r.Remedy})
+	}
+	return found
+}
+
+func checkCuenote(ctx context.Context, cfg *config.Config) finding {
+	const fix = "look at cuenote.address, cuenote.tls and the credentials, and whether this machine may connect there"
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	client, err := cuenote.New(cuenote.Config{
+		Address: cfg.Cuenote.Address, TLS: cuenote.TLSMode(cfg.Cuenote.TLS), CAFile: cfg.Cuenote.CAFile,
+		ServerName: cfg.Cuenote.ServerName, Username: cfg.Cuenote.Username, Password: cfg.CuenotePassword, Hostname: cfg.Hostname,
+	})
+	if err != nil {
+		return finding{levelFail, "cuenote", err.Error(), fix}
+	}
+	defer client.Close(ctx)
+	report, err := client.Check(ctx)
+	if err != nil {
+		return finding{levelFail, "cuenote", err.Error(), fix}
+	}
+	return finding{Level: levelOK, Name: "cuenote", Detail: cfg.Cuenote.Address + ": " + report.String()}
+}
+
+// checkAdmin looks who listens at the API's address: nobody, or a relay.
+func checkAdmin(ctx context.Context, address string) []finding {
+	const name = "admin.address"
+	if f, taken := bindable(name, address); !taken {
+		return []finding{f}
+	}
+	host, port, _ := net.SplitHostPort(address) // config has checked it
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return []finding{{levelFail, name, err.Error(), ""}}
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return []finding{{levelFail, name, fmt.Sprintf("%s is taken, and does not answer HTTP: %v", address, err), "stop what listens there, or write another port"}}
+	}
+	defer res.Body.Close()
+	switch res.StatusCode {
+	case http.StatusOK:
+		return []finding{{Level: levelOK, Name: name, Detail: address + ": a relay runs and is ready"}}
+	case http.StatusServiceUnavailable:
+		return []finding{{levelWarning, name, address + ": a relay runs, and starts or drains", "wait, then check again"}}
+	}
+	return []finding{{levelFail, name, fmt.Sprintf("%s is taken by something that is no relay (%s)", address, res.Status), "stop what listens there, or write another port"}}
+}
+
+// checkListener tries the address of a listener; running: a relay runs here, so
+// that the address is rightly taken.
+func checkListener(ctx context.Context, l config.Listener, running bool) finding {
+	f, taken := bindable("listener", l.Address)
+	switch {
+	case !taken:
+		return f
+	case !running:
+		f.Level, f.Detail = levelFail, l.Address+" is taken, and no relay runs at admin.address"
+		f.Fix = "stop what listens there (ss -ltnp), or write another address"
+	case l.TLS == "implicit" || len(l.ProxyProtocolFrom) > 0:
+		f.Detail = l.Address + " is taken, as it should be while the relay runs"
+	default:
+		f.Detail = l.Address + " " + greeting(ctx, l.Address)
+	}
+	return f
+}
+
+// greeting is the first line that a listener says.
+func greeting(ctx context.Context, address string) string {
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return "is taken: " + err.Error()
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err.Error()
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, 1024)).ReadString('\n')
+	if err != nil {
+		return "is taken, and says nothing"
+	}
+	return "answers " + strings.TrimSpace(line)
+}
+
+// bindable tries to listen. When the address is taken, the second result is true.
+func bindable(name, address string) (finding, bool) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		l.Close()
+		return finding{Level: levelOK, Name: name, Detail: address + " is free"}, false
+	case errors.Is(err, syscall.EADDRINUSE):
+		return finding{Level: levelOK, Name: name, Detail: address + " is taken"}, true
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return finding{levelFail, name, address + " is no address of this machine", "write one of this machine's addresses (ip address)"}, false
+	case errors.Is(err, syscall.EACCES):
+		return finding{levelFail, name, address + " is not allowed for this user", "write a port above 1023, or give the relay CAP_NET_BIND_SERVICE"}, false
+	}
+	return finding{levelFail, name, err.Error(), ""}, false
+}
