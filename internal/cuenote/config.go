@@ -33,7 +33,7 @@ type Config struct {
 	CAFile     string                 // PEM; "" is the system's roots
 	ServerName string                 // name in the certificate; "" is the host of Address
 	Username   string                 // "" is no AUTH
-	Password   func() (string, error) // asked for every new connection, so that a changed file counts at once
+	Password   func() (string, error) // asked for every new connection, by any goroutine, so that a changed file counts at once
 
 	Connections int           // open at the same time, 200
 	Rate        float64       // messages per second, 0 is unlimited; see Client.SetRate

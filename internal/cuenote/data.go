@@ -40,6 +40,7 @@ func (d *delivery) send(ctx context.Context, body relay.Body) (relay.Receipt, er
 	if d.failed = d.attempt(ctx, func() *relay.Error { return d.data(ctx) }); d.failed != nil {
 		return relay.Receipt{}, d.failed
 	}
+	d.inside = true
 	if err := d.transfer(ctx, body); err != nil {
 		return relay.Receipt{}, err
 	}
@@ -165,7 +166,7 @@ func (d *delivery) result() (relay.Receipt, error) {
 	if k.reply.code/100 == 3 {
 		return relay.Receipt{}, unanswered(fmt.Errorf("%w: %s", errGarbage, k.reply.quoted()))
 	}
-	k.dirty = false
+	k.dirty, d.inside = false, false
 	k.gone = k.reply.code == 421
 	defer d.letGo(true) // the reply is the connection's: read it first
 	if !k.reply.positive() {

@@ -17,6 +17,7 @@ type delivery struct {
 	reused   bool            // conn has served before: it may have died unnoticed
 	mailed   bool            // conn has accepted MAIL for this transaction
 	accepted []relay.Address // told to the client, in order: what a new connection is told again
+	inside   bool            // 354 was read and the final dot not answered: a command would become content
 	failed   *relay.Error    // the answer to everything that follows
 	over     bool
 }
@@ -127,16 +128,17 @@ func (d *delivery) replace(ctx context.Context) *relay.Error {
 	return nil
 }
 
-// letGo gives the connection back.
+// letGo gives the connection back, to be closed when it is not sound or inside DATA.
 func (d *delivery) letGo(sound bool) {
 	if d.conn != nil {
-		d.client.release(d.conn, sound)
+		d.client.release(d.conn, sound && !d.inside)
 		d.conn = nil
 	}
 }
 
 // Abort ends the transaction. RSET is not waited for: it goes out ahead of the
-// next MAIL on the connection.
+// next MAIL on the connection. Inside DATA, where only a panic of the content's
+// reader can leave it, the connection is closed.
 func (d *delivery) Abort() {
 	d.letGo(true)
 	d.over = true

@@ -213,6 +213,26 @@ func TestUnaskedAcceptance(t *testing.T) {
 	}
 }
 
+// TestPanicInsideDATA: the reader of the content panics, the session recovers
+// and aborts: no command may follow on that connection, it would be content.
+func TestPanicInsideDATA(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	c := newClient(t, f.listen(t))
+	body := content(message)
+	body.onNext = func(int) { panic("reader") }
+	func() {
+		defer func() { _ = recover() }()
+		mailBody(t, context.Background(), c, envelope(t), body, "a@example.jp")
+		t.Error("no panic")
+	}()
+	mail(t, c, envelope(t), "b@example.jp").ok(t)
+	<-f.first().ended
+	if got := f.conn(0).content; f.count() != 2 || f.dots() != 1 || len(got) != 1 || got[0] != "" {
+		t.Errorf("%d connections, %d dots, first content %q", f.count(), f.dots(), got)
+	}
+}
+
 // TestNoRecipients: DATA without a recipient is not sent.
 func TestNoRecipients(t *testing.T) {
 	t.Parallel()
