@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/internal/cuenote"
+	"sesrelay/internal/mask"
+	"sesrelay/internal/quota"
+	"sesrelay/internal/relay"
+	"sesrelay/internal/ses"
+	"sesrelay/internal/smtp"
+	"sesrelay/internal/split"
+)
+
+// app is one running relay. The parts at the top live as long as the process;
+// those in upstreams are made anew when the configuration is read again.
+type app struct {
+	log       *slog.Logger
+	level     *slog.LevelVar
+	reg       *prometheus.Registry
+	store     splitStore
+	live      *split.Live
+	router    *split.Router
+	quota     *quota.Limiter
+	ledger    *relay.MemoryLedger
+	memory    *relay.Budget
+	relay     *relay.Relay
+	smtp      *smtp.Server
+	lines     atomic.Pointer[transactionLog]
+	ready     atomic.Bool
+	maskKey   []byte
+	extra     appExtra
+	cfg       atomic.Pointer[config.Config]
+	upstreams atomic.Pointer[upstreams]
+	account   atomic.Pointer[ses.Account] // nil until SES has answered
+	observers []func(*relay.Record)
+	routes    map[string]http.Handler // of the demo, beside the API
+}
+
+// upstreams are the two next hops of one configuration.
+type upstreams struct {
+	ses     *ses.Client
+	cuenote *cuenote.Client
+	stop    func() // ends what is polled through them
+}
+
+// appExtra is what the configuration file does not say: the demo's own.
+type appExtra struct {
+	credentials aws.CredentialsProvider // nil: the SDK's default chain
+	rootCAs     *x509.CertPool          // nil: the system's
+	anySender   bool                    // every sender domain may go to SES
+}
+
+// splitStore keeps the split; closed at the end.
+type splitStore interface {
+	split.Store
+	Close() error
+}
+
+// memoryStore is a store without a file.
+type memoryStore struct{ *split.MemoryStore }
+
+func (memoryStore) Close() error { return nil }
+
+// ledgerEntries bounds the duplicate ledger: about 400 bytes each.
+const ledgerEntries = 500_000
+
+// newApp builds a relay from a checked configuration. It opens state.file and
+// reads files and credentials, and listens nowhere yet.
+func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *slog.LevelVar, extra appExtra) (*app, error) {
+	a := &app{log: log, level: level, reg: prometheus.NewRegistry(), extra: extra}
+	a.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.memory = relay.NewBudget(cfg.Limits.Memory)
+	a.ledger = relay.NewMemoryLedger(cfg.State.LedgerTTL, ledgerEntries, time.Now)
+	if err := a.openSplit(ctx, cfg); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.quota, err = quota.New(quotaConfig(cfg), a.reg); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	a.restoreQuota(cfg.State.File)
+	rc, up, err := a.relayConfig(ctx, cfg)
+	if err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	if err := a.setLog(cfg); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	a.relay = relay.New(rc, a.memory, a.reg, a.observe, time.Now)
+	a.upstreams.Store(up)
+	a.cfg.Store(cfg)
+	if a.smtp, err = a.newSMTP(cfg); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	return a, nil
+}
+
+// openSplit reads the stored split and makes the router.
+func (a *app) openSplit(ctx context.Context, cfg *config.Config) error {
+	a.store = memoryStore{split.NewMemoryStore()}
+	if cfg.State.File != "" {
+		file, err := split.OpenFile(cfg.State.File)
+		if err != nil {
+			return err
+		}
+		a.store = file
+	}
+	var err error
+	a.live, err = split.NewLive(ctx, a.store, split.LiveConfig{
+		Initial: split.Percent(cfg.Split.SESPercent), Registerer: a.reg,
+	})
+	if err != nil {
+		return errors.Join(err, a.store.Close())
+	}
+	if a.router, err = split.NewRouter(a.live, routerConfig(cfg, a.extra)); err != nil {
+		return errors.Join(err, a.store.Close())
+	}
+	return nil
+}
+
+// routerConfig is the part of the configuration that decides routes.
+func routerConfig(cfg *config.Config, extra appExtra) split.Config {
+	c := split.Config{
+		By: split.By(cfg.Split.By), ClientFrom: split.ClientFrom(cfg.Split.ClientFrom),
+		Identities: cfg.SES.Identities, MessageSize: cfg.SES.MessageSize,
+	}
+	if extra.anySender {
+		c.Identities = []string{split.AnyIdentity}
+	}
+	for _, r := range cfg.Split.Rules {
+		rule := split.Rule{
+			Name: r.Name, Sender: r.Sender, SenderDomain: r.SenderDomain, Recipient: r.Recipient,
+			RecipientDomain: r.RecipientDomain, Client: r.Client, NullSender: r.NullSender,
+			LargerThan: r.LargerThan, Route: r.Route,
+		}
+		if r.Percent != nil {
+			p := split.Percent(*r.Percent)
+			rule.Percent = &p
+		}
+		c.Rules = append(c.Rules, rule)
+	}
+	return c
+}
+
+func quotaConfig(cfg *config.Config) quota.Config {
+	return quota.Config{
+		Rate: cfg.Quota.Rate, Day: float64(cfg.Quota.Daily),
+		Headroom: cfg.Quota.Headroom, MaxWait: cfg.Quota.MaxWait,
+	}
+}
+
+// relayConfig makes the upstreams and what the transactions work with.
+func (a *app) relayConfig(ctx context.Context, cfg *config.Config) (relay.Config, *upstreams, error) {
+	up := &upstreams{}
+	var err error
+	if up.ses, err = a.newSES(ctx, cfg); err != nil {
+		return relay.Config{}, nil, err
+	}
+	if up.cuenote, err = a.newCuenote(cfg); err != nil {
+		return relay.Config{}, nil, err
+	}
+	breaker := relay.BreakerConfig{
+		FailureRatio: cfg.Breaker.FailureRatio, MinRequests: cfg.Breaker.MinRequests, OpenFor: cfg.Breaker.OpenFor,
+	}
+	return relay.Config{
+		Hostname: cfg.Hostname,
+		SES: relay.Hop{
+			Upstream: up.ses, Breaker: relay.NewBreaker(breaker, time.Now),
+			Header: up.ses.Header(), Copies: up.ses.Copies(),
+		},
+		Cuenote: relay.Hop{Upstream: up.cuenote, Breaker: relay.NewBreaker(breaker, time.Now)},
+		Policy: relay.Policy{
+			SESUnavailable:     cfg.SES.OnUnavailable == "cuenote",
+			SESRejected:        cfg.SES.OnRejected == "cuenote",
+			SESExhausted:       cfg.Quota.OnExhausted == "cuenote",
+			CuenoteUnavailable: cfg.Cuenote.OnUnavailable == "ses",
+		},
+		Router: a.router, Quota: a.quota, Ledger: a.ledger,
+		MaxRecipients: cfg.Limits.Recipients, Rehearse: cfg.Split.Rehearse, KeepTags: cfg.SES.KeepMessageTags,
+		Judge: up.ses.Judge,
+	}, up, nil
+}
+
+// setLog applies the log section. Pseudonyms agree within one process; a key
+// for the whole fleet belongs to a later version.
+func (a *app) setLog(cfg *config.Config) error {
+	mode, err := mask.ParseMode(cfg.Log.Addresses)
+	if err != nil {
+		return err
+	}
+	m, err := mask.New(mode, a.maskKey)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	a.level.Set(logLevel(cfg.Log))
+	a.lines.Store(&transactionLog{log: a.log, mask: m})
+	return nil
+}
+
+// observe takes the record of every finished transaction.
+func (a *app) observe(r *relay.Record) {
+	a.lines.Load().write(r)
+	for _, o := range a.observers {
+		o(r)
+	}
+}
+
+// newSMTP makes the SMTP and LMTP service.
+func (a *app) newSMTP(cfg *config.Config) (*smtp.Server, error) {
+	sc := smtp.Config{
+		Hostname: cfg.Hostname, Listeners: listeners(cfg),
+		Limits: smtp.Limits{
+			MessageSize: cfg.Limits.MessageSize, Connections: cfg.Limits.Connections,
+			ConnectionsPerClient: cfg.Limits.ConnectionsPerClient,
+		},
+		Begin:  func(env *relay.Envelope) smtp.Transaction { return a.relay.Begin(env) },
+		NewID:  func() string { return relay.NewID(time.Now()) },
+		Logger: a.log, Registerer: a.reg,
+	}
+	var err error
+	if sc.Access, err = access(cfg); err != nil {
+		return nil, err
+	}
+	if cfg.TLS.CertificateFile != "" {
+		cert, err := smtp.LoadCertificate(cfg.TLS.CertificateFile, cfg.TLS.KeyFile, a.log)
+		if err != nil {
+			return nil, err
+		}
+		sc.Certificate = cert.Get
+	}
+	return smtp.New(sc)
+}
+
+// access reads who may relay.
+func access(cfg *config.Config) (smtp.Access, error) {
+	acc := smtp.Access{Networks: cfg.Access.Networks}
+	if cfg.Access.UsersFile == "" {
+		return acc, nil
+	}
+	var err error
+	acc.Users, err = smtp.ReadUsers(cfg.Access.UsersFile)
+	return acc, err
+}
+
+func listeners(cfg *config.Config) []smtp.Listener {
+	out := make([]smtp.Listener, len(cfg.Listeners))
+	for i, l := range cfg.Listeners {
+		out[i] = smtp.Listener{
+			Address: l.Address, Protocol: smtp.Protocol(l.Protocol), TLS: smtp.TLSMode(l.TLS),
+			ProxyFrom: l.ProxyProtocolFrom,
+		}
+	}
+	return out
+}

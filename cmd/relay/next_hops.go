@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/internal/cuenote"
+	"sesrelay/internal/ses"
+)
+
+// unverifiedFor is how long a sender domain stays away from SES after SES has
+// said that it is not verified there.
+const unverifiedFor = 10 * time.Minute
+
+// newSES makes the SES upstream, with credentials from the SDK's default chain
+// (environment, shared files, container, instance, IAM Roles Anywhere by process).
+func (a *app) newSES(ctx context.Context, cfg *config.Config) (*ses.Client, error) {
+	credentials := a.extra.credentials
+	if credentials == nil {
+		sdk, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(cfg.SES.Region))
+		if err != nil {
+			return nil, fmt.Errorf("ses: credentials: %w", err)
+		}
+		credentials = sdk.Credentials
+	}
+	return ses.New(ses.Config{
+		Region: cfg.SES.Region, Endpoint: cfg.SES.Endpoint, Credentials: credentials,
+		ConfigurationSet: cfg.SES.ConfigurationSet, KeepMessageTags: cfg.SES.KeepMessageTags,
+		MaxInFlight: cfg.SES.MaxInFlight, MessageSize: cfg.SES.MessageSize, Timeout: cfg.SES.Timeout,
+		Identities:   a.router.Verified,
+		OnUnverified: func(domain string) { a.router.MarkUnverified(domain, time.Now().Add(unverifiedFor)) },
+		OnThrottle:   a.quota.Throttled,
+		RootCAs:      a.extra.rootCAs,
+		Registerer:   a.reg,
+	})
+}
+
+// newCuenote makes the Cuenote upstream. The password file is read for every
+// new connection, so that a changed one counts without a reload.
+func (a *app) newCuenote(cfg *config.Config) (*cuenote.Client, error) {
+	c := cuenote.Config{
+		Address: cfg.Cuenote.Address, TLS: cuenote.TLSMode(cfg.Cuenote.TLS), CAFile: cfg.Cuenote.CAFile,
+		ServerName: cfg.Cuenote.ServerName, Username: cfg.Cuenote.Username,
+		Connections: cfg.Cuenote.Connections, Rate: cfg.Cuenote.Rate, Timeout: cfg.Cuenote.Timeout,
+		Hostname: cfg.Hostname, Logger: a.log, Registerer: a.reg,
+	}
+	if file := cfg.Cuenote.PasswordFile; file != "" {
+		c.Password = func() (string, error) {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				return "", fmt.Errorf("cuenote.password_file: %w", err)
+			}
+			return strings.TrimRight(string(b), "\r\n"), nil
+		}
+	}
+	return cuenote.New(c)
+}

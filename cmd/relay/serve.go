@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"sesrelay/cmd/relay/internal/config"
+)
+
+// runServe runs the relay of a configuration file until SIGTERM or SIGINT,
+// which drain it. SIGHUP reads the file again.
+func runServe(ctx context.Context, path string) error {
+	cfg, warnings, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	level := &slog.LevelVar{}
+	log := newLogger(os.Stdout, cfg.Log.Format, level)
+	logWarnings(log, warnings)
+	a, err := newApp(ctx, cfg, log, level, appExtra{})
+	if err != nil {
+		return err
+	}
+	reload := func() error { return a.reload(ctx, path) }
+	return a.run(ctx, reload)
+}
+
+func logWarnings(log *slog.Logger, warnings []config.Warning) {
+	for _, w := range warnings {
+		log.Warn("configuration", "warning", w.String())
+	}
+}
+
+// run serves until ctx ends, then drains. A second SIGTERM or SIGINT ends the
+// process at once (see main).
+func (a *app) run(ctx context.Context, reload func() error) error {
+	stopAdmin, err := a.serveAdmin()
+	if err != nil {
+		return errors.Join(err, a.store.Close())
+	}
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	a.background(working)
+	a.poll(a.upstreams.Load())
+	if err := a.smtp.Start(); err != nil {
+		stopAdmin()
+		return errors.Join(err, a.store.Close())
+	}
+	a.ready.Store(true)
+	cfg := a.cfg.Load()
+	now := a.live.Current()
+	a.log.Info("ready", "hostname", cfg.Hostname, "smtp", addresses(cfg), "admin", cfg.Admin.Address,
+		"ses_percent", now.Applied().String(), "split_version", now.Version, "version", version)
+	a.waitForEnd(ctx, reload)
+	a.log.Info("draining", "grace", cfg.Drain.Grace.String(), "deadline", cfg.Drain.Deadline.String())
+	err = a.drain()
+	cancel()
+	stopAdmin()
+	a.saveQuota(a.cfg.Load().State.File)
+	return errors.Join(err, a.store.Close())
+}
+
+// waitForEnd reloads at SIGHUP until ctx ends.
+func (a *app) waitForEnd(ctx context.Context, reload func() error) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			a.hangup(reload)
+		}
+	}
+}
+
+// hangup reloads; a bad file keeps the old configuration and says so.
+func (a *app) hangup(reload func() error) {
+	if err := reload(); err != nil {
+		a.log.Error("reload refused: the old configuration stays in force", "error", err.Error())
+		return
+	}
+	a.log.Info("reloaded")
+}
+
+func addresses(cfg *config.Config) []string {
+	out := make([]string, len(cfg.Listeners))
+	for i, l := range cfg.Listeners {
+		out[i] = l.Address
+	}
+	return out
+}
+
+// drain lets load balancers notice first (readyz is 503 for drain.grace while
+// everything is still served), then finishes what is in flight.
+func (a *app) drain() error {
+	a.ready.Store(false)
+	cfg := a.cfg.Load()
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Drain.Deadline)
+	defer cancel()
+	time.Sleep(min(cfg.Drain.Grace, cfg.Drain.Deadline))
+	err := a.smtp.Drain(ctx)
+	up := a.upstreams.Load()
+	up.stop()
+	up.cuenote.Close(ctx)
+	up.ses.Close()
+	if err != nil {
+		return fmt.Errorf("drain: %w: the clients keep their messages and try again", err)
+	}
+	a.log.Info("drained")
+	return nil
+}
+
+// background runs what repeats: the quota's snapshot.
+func (a *app) background(ctx context.Context) {
+	go every(ctx, time.Minute, func() { a.saveQuota(a.cfg.Load().State.File) })
+}
+
+// every calls f at the interval until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			f()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// listenAdmin opens the address of the API.
+func listenAdmin(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("admin.address: %w", err)
+	}
+	return l, nil
+}
+
+// serveHTTP serves until the returned function is called.
+func serveHTTP(l net.Listener, h http.Handler, log *slog.Logger) (stop func()) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	go s.Serve(l)
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if s.Shutdown(ctx) != nil {
+			s.Close() // event streams do not end by themselves
+		}
+	}
+}
+
+// quotaFile keeps the day's count across restarts, beside state.file.
+func quotaFile(stateFile string) string { return stateFile + ".quota" }
+
+func (a *app) saveQuota(stateFile string) {
+	if stateFile == "" {
+		return
+	}
+	b, err := a.quota.Snapshot()
+	if err == nil {
+		err = writeFile(quotaFile(stateFile), b)
+	}
+	if err != nil {
+		a.log.Warn("the day's quota count could not be saved: after a restart it starts from GetAccount", "error", err.Error())
+	}
+}
+
+func (a *app) restoreQuota(stateFile string) {
+	if stateFile == "" {
+		return
+	}
+	b, err := os.ReadFile(quotaFile(stateFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		err = a.quota.Restore(b)
+	}
+	if err != nil {
+		a.log.Warn("the day's quota count could not be read: it starts from GetAccount", "file", quotaFile(stateFile), "error", err.Error())
+	}
+}
+
+// writeFile replaces a file as a whole: the old content or the new, never half.
+func writeFile(path string, b []byte) error {
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
