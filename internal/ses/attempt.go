@@ -72,7 +72,7 @@ func attemptOf(ctx context.Context) *attempt {
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.got = true
 	c := info.Conn
-	if t, ok := c.(*tls.Conn); ok {
+	for t, ok := c.(*tls.Conn); ok; t, ok = c.(*tls.Conn) { // two deep behind an HTTPS proxy
 		c = t.NetConn()
 	}
 	if a.conn, _ = c.(*conn); a.conn != nil {
@@ -96,7 +96,7 @@ func (a *attempt) failure(err error) *relay.Error {
 		return unsigned.error(err)
 	}
 	if !a.posted {
-		return verdict{signal: relay.SignalCount, class: ClassRequest, reply: relay.ReplyLocalError}.error(err)
+		return verdict{class: ClassRequest, reply: relay.ReplyLocalError}.error(err)
 	}
 	if a.unsent() {
 		return verdict{signal: relay.SignalCount, class: a.unsentClass(err), reply: relay.ReplyUnavailable}.error(err)

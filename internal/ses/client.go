@@ -99,6 +99,12 @@ func (c *Client) Copies() float64 {
 	return 1.37
 }
 
+// Header returns the one header line that every mail to SES carries below the
+// trace header, CRLF included: the same configuration set as the request's.
+func (c *Client) Header() string {
+	return "X-SES-CONFIGURATION-SET: " + c.cfg.ConfigurationSet + "\r\n"
+}
+
 // Begin starts a mail transaction. It does nothing yet: SES learns of a mail
 // when all of it is there.
 func (c *Client) Begin(_ context.Context, env *relay.Envelope) (relay.Delivery, error) {

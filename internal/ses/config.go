@@ -93,8 +93,8 @@ func (cfg Config) check() error {
 	if cfg.Credentials == nil {
 		errs = append(errs, errors.New("ses: Credentials is nil: load the AWS configuration first"))
 	}
-	if cfg.ConfigurationSet == "" {
-		errs = append(errs, errors.New("ses: ConfigurationSet is empty: name the configuration set that every mail uses"))
+	if !isSetName(cfg.ConfigurationSet) {
+		errs = append(errs, fmt.Errorf("ses: ConfigurationSet is %q: name the configuration set that every mail uses, 1 to 64 letters, digits, \"_\" and \"-\"", cfg.ConfigurationSet))
 	}
 	if cfg.Sender != SenderDirect && cfg.Sender != SenderSDK {
 		errs = append(errs, fmt.Errorf("ses: Sender is %q: use %q or %q", cfg.Sender, SenderDirect, SenderSDK))
@@ -104,3 +104,8 @@ func (cfg Config) check() error {
 	}
 	return errors.Join(errs...)
 }
+
+// isSetName reports whether s can be the name of a configuration set
+// ("CreateConfigurationSet", SES API v2 reference). It stands in a header field
+// too, where anything else could do harm.
+func isSetName(s string) bool { return len(s) <= 64 && isTagText(s) }

@@ -17,6 +17,7 @@ func TestNewRefuses(t *testing.T) {
 		"everything":     {func(c *Config) { *c = Config{} }, []string{"Region", "Credentials", "ConfigurationSet"}},
 		"sender":         {func(c *Config) { c.Sender = "smtp" }, []string{`Sender is "smtp"`, `"direct"`, `"sdk"`}},
 		"negative":       {func(c *Config) { c.MaxInFlight = -1 }, []string{"MaxInFlight"}},
+		"set name":       {func(c *Config) { c.ConfigurationSet = "a\r\nX-SES-TENANT: b" }, []string{"ConfigurationSet is \"a\\r"}},
 		"no URL":         {func(c *Config) { c.Endpoint = "email.example" }, []string{"Endpoint", "https://host"}},
 		"broken URL":     {func(c *Config) { c.Endpoint = "http://[::1" }, []string{"Endpoint"}},
 		"another scheme": {func(c *Config) { c.Endpoint = "ftp://x" }, []string{"Endpoint"}},

@@ -24,8 +24,8 @@ type Delivery struct {
 	over       bool
 }
 
-// errOver is the answer to a second Send.
-var errOver = errors.New("ses: the mail transaction is over")
+// errOver is the answer to a Send that has nothing to send.
+var errOver = errors.New("ses: the mail transaction is over, or has no recipient")
 
 // SetTags gives the mail's message tags before Send: the value of the step tag
 // (see StepTag), and the body of the client's X-SES-MESSAGE-TAGS field, which
@@ -53,7 +53,7 @@ func (d *Delivery) AddRecipients(_ context.Context, to []relay.Address) []error 
 // Send makes the call. It ends with a receipt, or with an *relay.Error whose
 // Outcome says whether the mail may have been accepted.
 func (d *Delivery) Send(ctx context.Context, body relay.Body) (relay.Receipt, error) {
-	if d.over || len(d.to) == 0 {
+	if d.over || len(d.to) == 0 { // Destination is never empty: SES would take the recipients from the header
 		return relay.Receipt{}, d.client.fail(verdict{class: ClassRequest, reply: relay.ReplyLocalError}.error(errOver))
 	}
 	d.over = true

@@ -117,13 +117,20 @@ func send(t testing.TB, c *Client) (relay.Receipt, error) {
 	return begin(t, c, "to@example.com").Send(t.Context(), newBody(testMail))
 }
 
-// refusal returns err as *relay.Error, which it must be.
+// refusal returns err as *relay.Error, which it must be. Neither of its two
+// texts may hold a credential.
 func refusal(t testing.TB, err error) *relay.Error {
 	t.Helper()
 	e, ok := errors.AsType[*relay.Error](err)
 	if !ok {
 		t.Fatalf("error is %T (%v), not *relay.Error", err, err)
 	}
+	for _, secret := range []string{testKey, testSecret, testToken} {
+		if strings.Contains(e.Error(), secret) {
+			t.Errorf("error %q holds %q", e, secret)
+		}
+	}
+	noLeak(t, e.Reply)
 	return e
 }
 

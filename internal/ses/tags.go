@@ -8,7 +8,7 @@ import (
 const StepTag = "relay-step"
 
 const (
-	maxTags    = 50  // in all, of a message; more make SES refuse it
+	maxTags    = 50  // in all; SES names no number for messages, this is the one for its resources
 	maxTagText = 256 // characters of a name or a value ("MessageTag", SES API v2 reference)
 )
 

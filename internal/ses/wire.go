@@ -19,7 +19,8 @@ const (
 	// idleTimeout is short: a request on a connection that the server has just
 	// closed ends as "unknown".
 	idleTimeout = 7 * time.Second
-	// maxAnswer bounds what is read of a response; SES's are under 1 KiB.
+	// maxAnswer bounds what is read of a response, of its header section and of
+	// its body; SES's are under 1 KiB.
 	maxAnswer = 64 << 10
 	// answerWait bounds the wait for the body of a response whose header
 	// section has come: the status has already decided.
@@ -33,7 +34,10 @@ const (
 var errSecondPost = errors.New("ses: a mail is posted once only")
 
 // wire is the HTTP transport to SES. As aws.HTTPClient it serves the SDK too.
-type wire struct{ transport *http.Transport }
+type wire struct {
+	transport  *http.Transport
+	answerWait time.Duration
+}
 
 // newWire makes the transport. It speaks HTTP/1.1 only: over HTTP/2 all mail
 // would share a few TCP connections, where one loss delays everything behind
@@ -43,7 +47,7 @@ func newWire(inFlight int, roots *x509.CertPool, proxy func(*http.Request) (*url
 	h1 := new(http.Protocols)
 	h1.SetHTTP1(true)
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
-	return &wire{&http.Transport{
+	return &wire{answerWait: answerWait, transport: &http.Transport{
 		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := dialer.DialContext(ctx, network, addr)
@@ -60,6 +64,8 @@ func newWire(inFlight int, roots *x509.CertPool, proxy func(*http.Request) (*url
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true, // answers are a line long
 		WriteBufferSize:     writeBuffer,
+
+		MaxResponseHeaderBytes: maxAnswer,
 	}}
 }
 
@@ -87,13 +93,13 @@ func (w *wire) post(ctx context.Context, a *attempt, req *http.Request) (*respon
 		return nil, err
 	}
 	a.status = resp.StatusCode
-	return readResponse(resp), nil
+	return w.read(resp), nil
 }
 
-// readResponse reads the body and ends the exchange, so that the connection
-// can be used again.
-func readResponse(resp *http.Response) *response {
-	late := time.AfterFunc(answerWait, func() { resp.Body.Close() }) //nolint:errcheck // Read reports it
+// read reads the body and ends the exchange, so that the connection can be
+// used again.
+func (w *wire) read(resp *http.Response) *response {
+	late := time.AfterFunc(w.answerWait, func() { resp.Body.Close() }) //nolint:errcheck // Read reports it
 	defer late.Stop()
 	defer resp.Body.Close() //nolint:errcheck // nothing was written to it
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
