@@ -1,0 +1,141 @@
+package admin
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"sesrelay/internal/split"
+)
+
+type document struct {
+	Paths map[string]map[string]struct {
+		Role      string                     `json:"x-role"`
+		Security  []map[string][]string      `json:"security"`
+		Responses map[string]json.RawMessage `json:"responses"`
+	} `json:"paths"`
+	Components struct {
+		Schemas map[string]struct {
+			Properties map[string]json.RawMessage `json:"properties"`
+			Required   []string                   `json:"required"`
+		} `json:"schemas"`
+	} `json:"components"`
+}
+
+func readDocument(t *testing.T) document {
+	t.Helper()
+	var d document
+	f := newFixture(t)
+	res := f.ask("GET", "/v1/openapi.json", "")
+	if err := json.NewDecoder(res.Body).Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// Every route that is served is described, with its role, and nothing else.
+func TestDescriptionAgainstRoutes(t *testing.T) {
+	t.Parallel()
+	d := readDocument(t)
+	described := map[string]string{}
+	for path, methods := range d.Paths {
+		for method, op := range methods {
+			described[strings.ToUpper(method)+" "+path] = op.Role
+			if needs := op.Role != "anyone" && op.Role != "network"; needs != (len(op.Security) == 1) || needs && (op.Responses["401"] == nil || op.Responses["403"] == nil) {
+				t.Errorf("%s %s: role %s with security %v and responses %v", method, path, op.Role, op.Security, slices.Collect(maps.Keys(op.Responses)))
+			}
+		}
+	}
+	for _, r := range newFixture(t).routes() {
+		name := strings.Replace(r.Pattern, "/{$}", "/", 1)
+		role, ok := described[name]
+		if !ok || role != r.Role.String() {
+			t.Errorf("%s has role %s, and is described with %q", name, r.Role, role)
+		}
+		delete(described, name)
+	}
+	for name := range described {
+		t.Errorf("%s is described and not served", name)
+	}
+}
+
+// Every field that an answer has is described, and the other way round.
+func TestDescriptionAgainstTypes(t *testing.T) {
+	t.Parallel()
+	d := readDocument(t)
+	for name, v := range map[string]any{
+		"Split": SplitView{}, "Status": Status{}, "Upstream": UpstreamView{}, "Quota": QuotaView{}, "Alarm": Alarm{}, "ReasonCount": ReasonCount{}, "Instance": Instance{},
+		"Record": TraceRecord{}, "Attempt": TraceAttempt{}, "Refusal": TraceRefusal{}, "RouteQuestion": question{}, "RouteAnswer": answer{}, "Problem": problem{},
+		"Plan": split.Plan{}, "Shortfall": split.Shortfall{}, "Change": split.Change{}, "Brake": split.Brake{},
+	} {
+		var fields []string
+		typ := reflect.TypeOf(v)
+		for i := range typ.NumField() {
+			tag, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			fields = append(fields, tag)
+		}
+		slices.Sort(fields)
+		if got := slices.Sorted(maps.Keys(d.Components.Schemas[name].Properties)); !slices.Equal(got, fields) {
+			t.Errorf("%s: described %v, written %v", name, got, fields)
+		}
+	}
+}
+
+// The page loads nothing from elsewhere, and puts nothing in as markup.
+func TestConsoleIsSelfContained(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"index.html", "console.css", "console.js"} {
+		b, err := console.ReadFile("console/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"http:", "https:", "//cdn", "innerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=", "onclick=\""} {
+			if strings.Contains(string(b), bad) {
+				t.Errorf("%s holds %q", name, bad)
+			}
+		}
+	}
+	f := newFixture(t)
+	for target, kind := range map[string]string{"/": "text/html", "/console.css": "text/css", "/console.js": "text/javascript"} {
+		if got := f.ask("GET", target, "").Header.Get("Content-Type"); !strings.HasPrefix(got, kind) {
+			t.Errorf("%s is of type %s", target, got)
+		}
+	}
+}
+
+// Both languages have every text, and the page asks for none that is missing.
+func TestConsoleLanguages(t *testing.T) {
+	t.Parallel()
+	script, _ := console.ReadFile("console/console.js")
+	page, _ := console.ReadFile("console/index.html")
+	en, ja, ok := strings.Cut(string(script), "\n  ja: {")
+	if !ok {
+		t.Fatal("no Japanese")
+	}
+	ja, _, _ = strings.Cut(ja, "\n};")
+	keys := func(s string) map[string]bool {
+		m := map[string]bool{}
+		for _, w := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \n{,", r) }) {
+			if k, ok := strings.CutSuffix(w, ":"); ok && strings.Trim(k, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
+				m[k] = true
+			}
+		}
+		return m
+	}
+	e, j := keys(en), keys(ja)
+	delete(e, "en")
+	for k := range j {
+		if !e[k] {
+			t.Errorf("%s has no English", k)
+		}
+	}
+	for _, part := range strings.Split(string(page), `data-t="`)[1:] {
+		k, _, _ := strings.Cut(part, `"`)
+		if !e[k] || !j[k] {
+			t.Errorf("the page asks for %q", k)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"sesrelay/internal/split"
+)
+
+// SplitView is the answer of every path that shows or moves the split.
+type SplitView struct {
+	Version    int64         `json:"version"`
+	SESPercent split.Percent `json:"ses_percent"`
+	By         split.By      `json:"by"`
+	Reason     string        `json:"reason"`
+	ChangedBy  string        `json:"changed_by"`
+	ChangedAt  time.Time     `json:"changed_at"`
+	Requested  split.Percent `json:"requested"` // what the operator set
+	Applied    split.Percent `json:"applied"`   // requested, under the brake
+	Eligible   *float64      `json:"eligible"`  // percent that the split and the rules left to SES; null without mail
+	Effective  *float64      `json:"effective"` // percent that SES accepted; both over five minutes
+	Brake      *split.Brake  `json:"brake"`     // null: not on
+	Unsaved    bool          `json:"unsaved"`   // a restart would forget it
+	Instances  []Instance    `json:"instances"`
+}
+
+func (a *API) splitView(s *split.Snapshot, shares Shares) SplitView {
+	v := SplitView{Version: s.Version, SESPercent: s.SESPercent, By: a.Router.By(), Reason: s.Reason, ChangedBy: s.ChangedBy, ChangedAt: s.ChangedAt,
+		Requested: s.SESPercent, Applied: s.Applied(), Eligible: shares.Eligible, Effective: shares.Effective, Brake: s.Brake, Unsaved: s.Unsaved}
+	v.Instances = []Instance{{ID: a.Instance, Version: s.Version}}
+	if a.Config.Instances != nil {
+		v.Instances = a.Config.Instances()
+	}
+	return v
+}
+
+func (a *API) writeSplit(w http.ResponseWriter, s *split.Snapshot) error {
+	w.Header().Set("ETag", etag(s.Version))
+	writeJSON(w, http.StatusOK, a.splitView(s, a.Stats.Shares()))
+	return nil
+}
+
+func (a *API) getSplit(w http.ResponseWriter, _ *http.Request) error {
+	return a.writeSplit(w, a.Split.Current())
+}
+
+// change is the body of what moves the split.
+type change struct {
+	SESPercent *split.Percent `json:"ses_percent"`
+	Reason     string         `json:"reason"`
+	Force      bool           `json:"force"` // pass over what plan finds missing
+}
+
+// readChange reads a body and If-Match. "?force=1" is the same as in the body.
+func readChange(r *http.Request) (c change, version int64, err error) {
+	if version, err = ifVersion(r); err != nil {
+		return c, 0, err
+	}
+	if err = readBody(r, &c); err != nil {
+		return c, 0, err
+	}
+	if force, err := strconv.ParseBool(r.URL.Query().Get("force")); err == nil && force {
+		c.Force = true
+	}
+	return c, version, nil
+}
+
+func (a *API) putSplit(w http.ResponseWriter, r *http.Request) error {
+	c, version, err := readChange(r)
+	if err != nil {
+		return err
+	}
+	if c.SESPercent == nil {
+		return refuse(http.StatusUnprocessableEntity, "ses_percent is required: "+split.ErrRange.Error())
+	}
+	if err := a.carries(*c.SESPercent, version, c.Force); err != nil {
+		return err
+	}
+	return a.moved(w, r, split.ActionSet, func() (*split.Snapshot, error) {
+		return a.Split.Set(r.Context(), version, *c.SESPercent, c.Reason, callerOf(r).name)
+	})
+}
+
+func (a *API) undo(w http.ResponseWriter, r *http.Request) error {
+	c, version, err := readChange(r)
+	if err != nil {
+		return err
+	}
+	if err := noPercent(c); err != nil {
+		return err
+	}
+	if back := a.Split.Current().Previous; back != nil {
+		if err := a.carries(*back, version, c.Force); err != nil {
+			return err
+		}
+	}
+	return a.moved(w, r, split.ActionUndo, func() (*split.Snapshot, error) {
+		return a.Split.Undo(r.Context(), version, c.Reason, callerOf(r).name)
+	})
+}
+
+// brake needs no version and no body.
+func (a *API) brake(w http.ResponseWriter, r *http.Request) error {
+	var c change
+	// The brake is pulled even when its reason cannot be read.
+	_ = readBody(r, &c)
+	return a.moved(w, r, split.ActionBrake, func() (*split.Snapshot, error) {
+		return a.Split.Brake(callerOf(r).name, c.Reason)
+	})
+}
+
+func (a *API) release(w http.ResponseWriter, r *http.Request) error {
+	c, version, err := readChange(r)
+	if err != nil {
+		return err
+	}
+	if err := noPercent(c); err != nil {
+		return err
+	}
+	return a.moved(w, r, split.ActionRelease, func() (*split.Snapshot, error) {
+		return a.Split.Release(r.Context(), version, c.Reason, callerOf(r).name)
+	})
+}
+
+func noPercent(c change) error {
+	if c.SESPercent != nil {
+		return refuse(http.StatusUnprocessableEntity, "ses_percent is set by PUT /v1/split only")
+	}
+	return nil
+}
+
+// moved makes a change, audits it and answers with the split. A change that is
+// in force but not saved is a success: the answer says "unsaved".
+func (a *API) moved(w http.ResponseWriter, r *http.Request, action split.Action, move func() (*split.Snapshot, error)) error {
+	before := a.Split.Current()
+	now, err := move()
+	if err != nil && !errors.Is(err, split.ErrNotSaved) {
+		return err
+	}
+	a.auditChange(r, action, before, now, err)
+	return a.writeSplit(w, now)
+}
+
+func (a *API) getHistory(w http.ResponseWriter, r *http.Request) error {
+	h, err := a.Split.History(r.Context())
+	if err != nil {
+		return err
+	}
+	if h == nil {
+		h = []split.Change{}
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Changes []split.Change `json:"changes"` // newest first
+	}{h})
+	return nil
+}

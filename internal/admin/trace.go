@@ -1,0 +1,175 @@
+package admin
+
+import (
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sesrelay/internal/relay"
+)
+
+// Traces holds the last records of this instance.
+type Traces struct {
+	mu    sync.Mutex // guards what follows; held for a few instructions only
+	ring  []*relay.Record
+	count uint64 // ever added
+}
+
+// NewTraces returns a ring of n records.
+func NewTraces(n int) *Traces { return &Traces{ring: make([]*relay.Record, max(1, n))} }
+
+// Observe keeps a record, which nobody may change any more.
+func (t *Traces) Observe(rec *relay.Record) {
+	t.mu.Lock()
+	t.ring[t.count%uint64(len(t.ring))] = rec
+	t.count++
+	t.mu.Unlock()
+}
+
+// last returns at most n records added after the given count, oldest first,
+// and the count now.
+func (t *Traces) last(n int, after uint64) ([]*relay.Record, uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	first := max(after, t.count-min(t.count, uint64(min(n, len(t.ring)))))
+	var out []*relay.Record
+	for i := first; i < t.count; i++ {
+		out = append(out, t.ring[i%uint64(len(t.ring))])
+	}
+	return out, t.count
+}
+
+// minPrefix is how much of a fingerprint must be given.
+const minPrefix = 16
+
+// Find returns the records of a message, oldest first: by relay id, by the
+// upstream's id (SES message id, or Cuenote's queue id) or by fingerprint, of
+// which the first 16 digits are enough. A retry is found with its first attempt.
+func (t *Traces) Find(id string) []*relay.Record {
+	all, _ := t.last(len(t.ring), 0)
+	fingerprint := strings.ToLower(id)
+	prints := map[relay.Fingerprint]bool{}
+	var found []*relay.Record
+	for _, r := range all {
+		if r.Envelope.ID == id || r.Receipt.ID == id && id != "" || r.Receipt.RelayID == id && id != "" ||
+			len(fingerprint) >= minPrefix && strings.HasPrefix(hex.EncodeToString(r.Fingerprint[:]), fingerprint) {
+			prints[r.Fingerprint] = true
+			found = append(found, r)
+		}
+	}
+	delete(prints, relay.Fingerprint{}) // ended before its content was read
+	for _, r := range all {
+		if prints[r.Fingerprint] && !slices.Contains(found, r) {
+			found = append(found, r)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *relay.Record) int { return a.Ended.Compare(b.Ended) })
+	return found
+}
+
+// TraceRecord is a record as it is shown: without any address in the clear,
+// unless log.addresses says so.
+type TraceRecord struct {
+	ID          string         `json:"id"`
+	Instance    string         `json:"instance"`
+	Ended       time.Time      `json:"ended"`
+	Client      string         `json:"client"`
+	HELO        string         `json:"helo"`
+	From        string         `json:"from"`
+	To          []string       `json:"to"`
+	Size        int64          `json:"size"`
+	QueueID     string         `json:"queue_id"`
+	Fingerprint string         `json:"fingerprint"`
+	Route       relay.Route    `json:"route"`
+	Reason      relay.Reason   `json:"reason"`
+	Rule        string         `json:"rule"`
+	Version     int64          `json:"split_version"`
+	Result      relay.Result   `json:"result"`
+	Reply       string         `json:"reply"`
+	UpstreamID  string         `json:"upstream_id"`
+	DurationMS  float64        `json:"duration_ms"`
+	DelayMS     *float64       `json:"delay_ms"`
+	Attempts    []TraceAttempt `json:"attempts"`
+	Refused     []TraceRefusal `json:"refused"`
+	Error       string         `json:"error"`
+}
+
+// TraceAttempt is one try to hand the mail to an upstream.
+type TraceAttempt struct {
+	Upstream relay.Route `json:"upstream"`
+	Outcome  string      `json:"outcome"`
+	Class    string      `json:"class"`
+	TookMS   float64     `json:"took_ms"`
+	Error    string      `json:"error"`
+}
+
+// TraceRefusal is a recipient that was refused at RCPT.
+type TraceRefusal struct {
+	To    string `json:"to"`
+	Reply string `json:"reply"`
+}
+
+// show masks a record.
+func (a *API) show(r *relay.Record) TraceRecord {
+	m := a.Masker()
+	known := []string{r.Envelope.ReversePath.String()}
+	for _, to := range r.Recipients {
+		known = append(known, to.String())
+	}
+	for _, f := range r.Refused {
+		known = append(known, f.To.String())
+	}
+	text := func(s string) string { return m.Text(s, known...) }
+	fail := func(err error) string {
+		if err == nil {
+			return ""
+		}
+		return text(err.Error())
+	}
+	v := TraceRecord{ID: r.Envelope.ID, Instance: a.Instance, Ended: r.Ended, HELO: text(r.Envelope.Client.HELO), From: m.Address(r.Envelope.ReversePath.String()),
+		To: []string{}, Size: r.Size, QueueID: text(r.QueueID), Route: r.Route, Reason: r.Reason, Rule: r.Decision.Rule, Version: r.Decision.Version,
+		Result: r.Result, Reply: text(r.Reply.String()), UpstreamID: text(r.Receipt.ID), DurationMS: milliseconds(r.Duration),
+		Attempts: []TraceAttempt{}, Refused: []TraceRefusal{}, Error: fail(r.Err)}
+	if r.Envelope.Client.Addr.IsValid() {
+		v.Client = m.IP(r.Envelope.Client.Addr.String())
+	}
+	if r.Fingerprint != (relay.Fingerprint{}) {
+		v.Fingerprint = hex.EncodeToString(r.Fingerprint[:])
+	}
+	if r.Delay >= 0 {
+		ms := milliseconds(r.Delay)
+		v.DelayMS = &ms
+	}
+	for _, to := range r.Recipients {
+		v.To = append(v.To, m.Address(to.String()))
+	}
+	for _, t := range r.Attempts {
+		v.Attempts = append(v.Attempts, TraceAttempt{t.Route, t.Outcome.String(), t.Class, milliseconds(t.Took), fail(t.Err)})
+	}
+	for _, f := range r.Refused {
+		v.Refused = append(v.Refused, TraceRefusal{m.Address(f.To.String()), text(f.Reply.String())})
+	}
+	return v
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
+}
+
+func (a *API) getTrace(w http.ResponseWriter, r *http.Request) error {
+	found := a.Traces.Find(r.PathValue("id"))
+	if len(found) == 0 {
+		return refuse(http.StatusNotFound, "no message with this id is among the last ones of this instance")
+	}
+	records := make([]TraceRecord, 0, len(found))
+	for _, rec := range found {
+		records = append(records, a.show(rec))
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Records []TraceRecord `json:"records"`
+	}{records})
+	return nil
+}
