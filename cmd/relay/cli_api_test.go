@@ -52,9 +52,11 @@ func realAPI(t *testing.T, settings admin.Settings) (url string, live *split.Liv
 	}
 	api := httptest.NewServer(admin.New(admin.Config{
 		Instance: "relay-1", Version: "test", Split: live, Router: router, Quota: limiter.Status,
-		Upstreams: func() []admin.Upstream { return []admin.Upstream{{Name: relay.SES, InFlight: 3}, {Name: relay.Cuenote}} },
-		Ready:     func() (bool, bool) { return true, false },
-		Stats:     stats, Traces: traces, Masker: func() admin.Masker { return masker },
+		Upstreams: func() []admin.Upstream {
+			return []admin.Upstream{{Name: relay.SES, InFlight: 3}, {Name: relay.Cuenote}}
+		},
+		Ready: func() (bool, bool) { return true, false },
+		Stats: stats, Traces: traces, Masker: func() admin.Masker { return masker },
 		Gatherer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	}, settings))
 	t.Cleanup(api.Close)
@@ -100,7 +102,7 @@ func TestCommandsAgainstTheAPI(t *testing.T) {
 		{"brake --reason bounces", 0, []string{"BRAKE on", "12.5 % is asked for"}},
 		{"brake", 0, []string{"BRAKE on"}},
 		{"status", 0, []string{"CRITICAL", "0 % applied", "no reason given", "relay-1 v3"}},
-		{"brake release --reason good", 0, []string{"released: SES gets 12.5 % again"}},
+		{"brake release --reason good", 0, []string{"BRAKE off", "0 % -> 12.5 %"}},
 		{"brake release --reason good", 1, []string{"the brake is not on"}},
 		{"split history --limit 2", 0, []string{"release", "local", "older ones"}},
 		{"split history", 0, []string{"week-1", "week-2", "undo", "brake"}},

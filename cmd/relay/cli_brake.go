@@ -79,7 +79,7 @@ func newBrakeRelease(c *cli) *cobra.Command {
 			return explainRefusal(cmd.Context(), client, before, err, "relay brake release --reason "+shellQuote(reason))
 		}
 		if !f.json {
-			fmt.Fprintf(c.out, "released: SES gets %s again\n", percentText(&after.SESPercent))
+			fmt.Fprintln(c.out, "BRAKE off")
 		}
 		return reportChange(cmd.Context(), f, client, before, after, answer)
 	}

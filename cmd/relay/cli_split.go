@@ -199,7 +199,11 @@ func reportChange(ctx context.Context, f *apiFlags, client *apiclient.Client, be
 		return f.printJSON(answer)
 	}
 	p := f.c.paint()
-	fmt.Fprintf(f.c.out, "SES share   %s -> %s\n", percentText(&before.SESPercent), p.bold(percentText(&after.SESPercent)))
+	from, to := &before.SESPercent, &after.SESPercent
+	if before.Brake != nil && after.Brake == nil { // released: what is asked for has not changed
+		from, to = new(float64), &after.SESPercent
+	}
+	fmt.Fprintf(f.c.out, "SES share   %s -> %s\n", percentText(from), p.bold(percentText(to)))
 	fmt.Fprintf(f.c.out, "version     %d -> %d\n", before.Version, after.Version)
 	fmt.Fprintf(f.c.out, "applied     %s\n", appliedText(after))
 	if after.Brake != nil {

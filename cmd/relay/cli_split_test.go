@@ -86,7 +86,7 @@ func TestBrake(t *testing.T) {
 	if _, out, _ = run(t, nil, "split", "get", "--api", api.URL); !strings.HasPrefix(out, "BRAKE on") {
 		t.Errorf("the brake is not the first line of\n%s", out)
 	}
-	if code, out, errOut := run(t, nil, "brake", "release", "--reason", "good again", "--api", api.URL); code != exitDone || !strings.Contains(out, "released") {
+	if code, out, errOut := run(t, nil, "brake", "release", "--reason", "good again", "--api", api.URL); code != exitDone || !strings.Contains(out, "BRAKE off") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)
 	}
 }

@@ -164,8 +164,8 @@ func alarmLines(p paint, alarms []apiclient.Alarm, room int) []string {
 		if a.Level == critical {
 			colour = p.red
 		}
-		text := cut(fmt.Sprintf("%-10s  %s (since %s)", printable(a.Level), printable(a.Text), when(a.Since)), width)
-		out = append(out, colour(text))
+		text := fmt.Sprintf("%-8s  since %s  %s", printable(a.Level), a.Since.Local().Format("15:04"), printable(a.Text))
+		out = append(out, colour(cut(text, width)))
 	}
 	if room > 0 && len(out) > room {
 		left := len(out) - room + 1

@@ -19,16 +19,19 @@ func newVersion(c *cli) *cobra.Command {
 		Short: "Version, commit and Go version",
 		Args:  exactly("relay version"),
 		RunE: func(*cobra.Command, []string) error {
-			commit := buildCommit()
 			if asJSON {
-				return json.NewEncoder(c.out).Encode(map[string]string{"version": version, "commit": commit, "go": runtime.Version()})
+				return json.NewEncoder(c.out).Encode(map[string]string{"version": version, "commit": buildCommit(), "go": runtime.Version()})
 			}
-			_, err := fmt.Fprintf(c.out, "relay %s (commit %s, %s %s/%s)\n", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(c.out, versionLine())
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
+}
+
+func versionLine() string {
+	return fmt.Sprintf("relay %s (commit %s, %s %s/%s)", version, buildCommit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // buildCommit is the linker's value, or what "go build" noted by itself.

@@ -97,10 +97,11 @@ mail to Amazon SES and the rest to Cuenote; the share changes while mail flows.
   relay brake                             SES share to 0 now, everywhere`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       versionLine(),
 		RunE:          group,
 		Args:          cobra.ArbitraryArgs,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run it:"}, &cobra.Group{ID: "live", Title: "A running relay:"},
 		&cobra.Group{ID: "set", Title: "Set it up:"})
 	add := func(id string, cmds ...*cobra.Command) {

@@ -24,7 +24,7 @@ const maxFile = 64 * kib
 func Load(path string) (*Config, []Warning, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("configuration: %w", err)
+		return nil, nil, fmt.Errorf("configuration: %w (name the file with --config; docs/configuration.md shows one with every default)", err)
 	}
 	c, warnings, err := Parse(path, data)
 	if err != nil {
