@@ -61,7 +61,11 @@ func (d *decoder) value(n ast.Node, f field, v reflect.Value, path string) {
 		d.wrongAt(nodeAt(n), path, "YAML tags are not read", "remove "+n.Start.Value)
 		return
 	case nil, *ast.NullNode:
-		d.wrong(path, "has no value", "remove the key for the default, or write "+sample(f))
+		remove := "remove the key for the default"
+		if strings.HasSuffix(path, "]") {
+			remove = "remove the item"
+		}
+		d.wrong(path, "has no value", remove+", or write "+sample(f))
 		return
 	}
 	switch {

@@ -74,7 +74,7 @@ func readYAML(r *report, data []byte) ast.Node {
 	}
 	file, err := parseYAML(data)
 	if err != nil {
-		syntaxMistake(r, err, bytes.Count(data, []byte("\n"))+1)
+		syntaxMistake(r, err, strings.Split(string(data), "\n"))
 		return nil
 	}
 	return document(r, file)
@@ -143,7 +143,7 @@ func document(r *report, file *ast.File) ast.Node {
 }
 
 // syntaxMistake records the parser's error with its position, kept inside the file.
-func syntaxMistake(r *report, err error, lines int) {
+func syntaxMistake(r *report, err error, lines []string) {
 	p, text := position{1, 1}, err.Error()
 	if e, ok := errors.AsType[yaml.Error](err); ok {
 		text = e.GetMessage()
@@ -151,13 +151,15 @@ func syntaxMistake(r *report, err error, lines int) {
 			p = tokenAt(e.GetToken())
 		}
 	}
-	p.line = min(p.line, lines)
-	fix := "correct the YAML; other mistakes can be seen only after that"
-	if strings.Contains(text, "\t") {
-		text = strings.ReplaceAll(text, "\t", "TAB")
-		fix = "indent with spaces; other mistakes can be seen only after that"
+	p.line = min(p.line, len(lines))
+	fix := "correct the YAML"
+	switch {
+	case strings.Contains(text, "\t"):
+		text, fix = strings.ReplaceAll(text, "\t", "TAB"), "indent with spaces"
+	case strings.Contains(lines[p.line-1], "${"):
+		fix = `write "${NAME}" with quotes inside { } and [ ]`
 	}
-	r.wrongAt(p, "", "not valid YAML: "+text, fix)
+	r.wrongAt(p, "", "not valid YAML: "+text, fix+"; other mistakes can be seen only after that")
 }
 
 func tokenAt(t *token.Token) position {

@@ -44,7 +44,8 @@ one has any. Editors check the file while it is written with configuration.schem
 
 at its top.
 
-- ` + "`${NAME}`" + ` inside a value is the environment variable NAME, which must exist; ` + "`$$`" + ` is a dollar sign.
+- ` + "`${NAME}`" + ` inside a value is the environment variable NAME, which must exist; ` + "`$$`" + ` is a dollar sign. Inside ` + "`{ }` and `[ ]`" + ` YAML wants quotes
+  around it: ` + "`\"${NAME}\"`" + `.
 - Secrets stand in files of their own (` + "`..._file`" + `), one line each.
 - Sizes are bytes or whole KiB, MiB, GiB, TiB; durations are 500ms, 30s, 5m, 6h, 1h30m; percentages 0 to 100 in steps of 0.01.
 - Networks are CIDRs or single addresses; IPv6 needs quotes: ` + "`\"::1/128\"`" + `.
