@@ -20,8 +20,8 @@ func (s *Settings) identify(r *http.Request) (caller, *problem) {
 	if s.Tokens == nil {
 		return s.local(c, r)
 	}
-	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 section 11.1: in any case
 		return c, refuse(http.StatusUnauthorized, "a token is required: Authorization: Bearer TOKEN")
 	}
 	t, ok := s.Tokens.find(strings.TrimSpace(secret))

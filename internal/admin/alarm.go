@@ -87,10 +87,14 @@ func upstreamAlarms(s *Status) (out []standing) {
 }
 
 func quotaAlarms(s *Status, q quota.Status) (out []standing) {
-	if q.Spent {
-		out = append(out, standing{"quota spent", critical, "the SES sending quota is spent: mail for SES goes the way of quota.on_exhausted"})
-	} else if q.DayMax > 0 && q.DayUsed > dayWarning*q.DayMax {
-		out = append(out, standing{"quota day", warning, fmt.Sprintf("%.0f of %.0f recipients of the 24-hour quota are used", q.DayUsed, q.DayMax)})
+	switch {
+	case q.Day:
+		out = append(out, standing{"day spent", critical, "the 24-hour quota of SES is spent: mail for SES goes the way of quota.on_exhausted"})
+	case q.Spent:
+		out = append(out, standing{"rate spent", warning, "the sending rate of SES is used up: mail for SES goes the way of quota.on_exhausted"})
+	}
+	if !q.Day && q.DayMax > 0 && q.DayUsed > dayWarning*q.DayMax {
+		out = append(out, standing{"day", warning, fmt.Sprintf("%.0f of %.0f recipients of the 24-hour quota are used", q.DayUsed, q.DayMax)})
 	}
 	if q.RateNow < 0.99*q.Rate {
 		out = append(out, standing{"throttled", warning, fmt.Sprintf("SES throttles: %.1f recipients a second instead of %.1f", q.RateNow, q.Rate)})

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -78,8 +79,8 @@ func (a *API) putSplit(w http.ResponseWriter, r *http.Request) error {
 	if err := a.carries(*c.SESPercent, version, c.Force); err != nil {
 		return err
 	}
-	return a.moved(w, r, split.ActionSet, func() (*split.Snapshot, error) {
-		return a.Split.Set(r.Context(), version, *c.SESPercent, c.Reason, callerOf(r).name)
+	return a.moved(w, r, split.ActionSet, func(ctx context.Context) (*split.Snapshot, error) {
+		return a.Split.Set(ctx, version, *c.SESPercent, c.Reason, callerOf(r).name)
 	})
 }
 
@@ -96,8 +97,8 @@ func (a *API) undo(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return a.moved(w, r, split.ActionUndo, func() (*split.Snapshot, error) {
-		return a.Split.Undo(r.Context(), version, c.Reason, callerOf(r).name)
+	return a.moved(w, r, split.ActionUndo, func(ctx context.Context) (*split.Snapshot, error) {
+		return a.Split.Undo(ctx, version, c.Reason, callerOf(r).name)
 	})
 }
 
@@ -106,7 +107,7 @@ func (a *API) brake(w http.ResponseWriter, r *http.Request) error {
 	var c change
 	// The brake is pulled even when its reason cannot be read.
 	_ = readBody(r, &c)
-	return a.moved(w, r, split.ActionBrake, func() (*split.Snapshot, error) {
+	return a.moved(w, r, split.ActionBrake, func(context.Context) (*split.Snapshot, error) {
 		return a.Split.Brake(callerOf(r).name, c.Reason)
 	})
 }
@@ -119,8 +120,8 @@ func (a *API) release(w http.ResponseWriter, r *http.Request) error {
 	if err := noPercent(c); err != nil {
 		return err
 	}
-	return a.moved(w, r, split.ActionRelease, func() (*split.Snapshot, error) {
-		return a.Split.Release(r.Context(), version, c.Reason, callerOf(r).name)
+	return a.moved(w, r, split.ActionRelease, func(ctx context.Context) (*split.Snapshot, error) {
+		return a.Split.Release(ctx, version, c.Reason, callerOf(r).name)
 	})
 }
 
@@ -133,9 +134,11 @@ func noPercent(c change) error {
 
 // moved makes a change, audits it and answers with the split. A change that is
 // in force but not saved is a success: the answer says "unsaved".
-func (a *API) moved(w http.ResponseWriter, r *http.Request, action split.Action, move func() (*split.Snapshot, error)) error {
+func (a *API) moved(w http.ResponseWriter, r *http.Request, action split.Action, move func(context.Context) (*split.Snapshot, error)) error {
+	ctx, cancel := context.WithTimeout(r.Context(), ioTime/2)
+	defer cancel()
 	before := a.Split.Current()
-	now, err := move()
+	now, err := move(ctx)
 	if err != nil && !errors.Is(err, split.ErrNotSaved) {
 		return err
 	}

@@ -62,11 +62,11 @@ func TestStatus(t *testing.T) {
 		t.Errorf("%s", texts(s))
 	}
 	f.hops[0] = Upstream{Name: relay.SES, Open: true, Because: "paused"}
-	f.quota.Spent, f.quota.RateNow, f.quota.Known = true, 6, false
+	f.quota.Spent, f.quota.Day, f.quota.RateNow, f.quota.Known = true, true, 6, false
 	f.want(f.ask("POST", "/v1/brake", `{"reason":"bounces"}`), 200)
 	c.now = c.now.Add(time.Second)
 	s = status()
-	for _, want := range []string{"the brake is on: SES gets 0 % instead of 20 % (local: bounces)", "{critical the breaker of ses is open: paused", "{critical the SES sending quota is spent",
+	for _, want := range []string{"the brake is on: SES gets 0 % instead of 20 % (local: bounces)", "{critical the breaker of ses is open: paused", "{critical the 24-hour quota of SES is spent",
 		"SES throttles: 6.0 recipients a second instead of 12.6", "GetAccount has not answered"} {
 		if !strings.Contains(texts(s), want) {
 			t.Errorf("%q is not in %s", want, texts(s))

@@ -136,7 +136,7 @@ func TestBigMailLeavesADebt(t *testing.T) {
 		if d := time.Since(begun); d != 0 {
 			t.Errorf("waited %s", d)
 		}
-		if !l.Spent(1) {
+		if s := l.Status(); !l.Spent(1) || !s.Spent || s.Day {
 			t.Error("nothing is owed")
 		}
 		wantExhausted(t, l.Take(t.Context(), 1), "rate")
@@ -268,7 +268,7 @@ func TestDayQuotaSpentAccordingToSES(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, Config{Rate: 10, Day: 100})
 		l.Throttled(true)
-		if !l.Spent(1) || !l.Status().Spent {
+		if s := l.Status(); !l.Spent(1) || !s.Spent || !s.Day {
 			t.Error("not spent")
 		}
 		wantExhausted(t, l.Take(t.Context(), 1), "day")

@@ -14,7 +14,8 @@ type Status struct {
 	DayMax  float64 `json:"day_max"`  // -1: unlimited
 	DayUsed float64 `json:"day_used"` // in the last 24 hours
 	Waiting int     `json:"waiting"`  // recipients that wait for the rate
-	Spent   bool    `json:"spent"`    // no recipient would be let through now
+	Spent   bool    `json:"spent"`    // no recipient would be let through now: the rate, or the day
+	Day     bool    `json:"day"`      // it is the day that is spent
 }
 
 // Status returns the quota as it stands.
@@ -24,7 +25,7 @@ func (l *Limiter) Status() Status {
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.resize(now)
-	return Status{Known: l.account.Known, Rate: l.fullRate(), RateNow: float64(l.bucket.Limit()),
+	return Status{Day: l.daySpent(now, 1) != nil, Known: l.account.Known, Rate: l.fullRate(), RateNow: float64(l.bucket.Limit()),
 		DayMax: l.dayMax(), DayUsed: l.window.used(now), Waiting: l.waiting, Spent: spent}
 }
 

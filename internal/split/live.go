@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +18,7 @@ type Live struct {
 	now   func() time.Time
 	cur   atomic.Pointer[Snapshot]
 
-	writing sync.Mutex // held for a versioned change; never by the brake
+	writing chan struct{} // holds one during a versioned change; the brake does not wait for it
 }
 
 // Snapshot is what is in force at one moment. It never changes.
@@ -47,7 +46,7 @@ func NewLive(ctx context.Context, store Store, cfg LiveConfig) (*Live, error) {
 	if !cfg.Initial.Valid() {
 		return nil, fmt.Errorf("split.ses_percent: %s: %w", cfg.Initial, ErrRange)
 	}
-	l := &Live{store: store, now: cfg.Now}
+	l := &Live{store: store, now: cfg.Now, writing: make(chan struct{}, 1)}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -133,8 +132,12 @@ func (l *Live) change(ctx context.Context, ifVersion int64, action Action, reaso
 	if who, err = clean(who, ErrWho); err != nil {
 		return nil, err
 	}
-	l.writing.Lock()
-	defer l.writing.Unlock()
+	select {
+	case l.writing <- struct{}{}:
+		defer func() { <-l.writing }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: another change does not end, is the disk in order? %w", ErrRefused, ctx.Err())
+	}
 	old := l.Current()
 	if old.Version != ifVersion {
 		return nil, fmt.Errorf("version %d is asked for and %d is in force: %w", ifVersion, old.Version, ErrStale)

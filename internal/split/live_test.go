@@ -235,6 +235,25 @@ func TestRefusedIncreaseIsTakenBack(t *testing.T) {
 	}
 }
 
+// History can be read while the disk hangs.
+func TestHistoryDuringAHungWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := make(chan struct{})
+		l := newLive(t, &MemoryStore{persist: func(record) error { <-disk; return nil }}, 0)
+		go l.Set(context.Background(), 0, 100, "hangs", "ops")
+		synctest.Wait()
+		if h, err := l.History(t.Context()); err != nil || len(h) != 0 {
+			t.Errorf("%v, %v", h, err)
+		}
+		close(disk)
+		synctest.Wait()
+		if h, _ := l.History(t.Context()); len(h) != 1 {
+			t.Errorf("%v", h)
+		}
+	})
+}
+
 // hung is a store whose disk does not answer.
 type hung struct {
 	*MemoryStore
@@ -262,6 +281,29 @@ func TestBrakeDoesNotWaitForTheDisk(t *testing.T) {
 		s, err := l.Brake("ops", "stop")
 		if !errors.Is(err, ErrNotSaved) || !s.Unsaved || time.Since(begun) != brakeSave {
 			t.Errorf("%v after %s", err, time.Since(begun))
+		}
+		close(store.release)
+		synctest.Wait()
+	})
+}
+
+func (h hung) CompareAndSwap(context.Context, State, State, Change) error {
+	<-h.release
+	return nil
+}
+
+// A change that waits behind a disk that hangs gives up with its context.
+func TestChangeDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := hung{NewMemoryStore(), make(chan struct{})}
+		l := newLive(t, store, 5000)
+		go l.Set(context.Background(), 0, 100, "hangs", "ops")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := l.Set(ctx, 0, 200, "waits", "ops"); !errors.Is(err, ErrRefused) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
 		}
 		close(store.release)
 		synctest.Wait()

@@ -36,11 +36,13 @@ const MaxHistory = 1000
 type MemoryStore struct {
 	persist func(record) error // nil: nothing outlives the process, and nothing fails
 
-	mu      sync.Mutex // guards what follows; held while persist runs
+	write sync.Mutex // held by a change, also while persist runs
+
+	mu      sync.Mutex // guards what follows; a change holds write too, so that it may read without
 	stored  bool
 	state   State
 	history []Change // oldest first
-	dirty   bool     // not durable
+	dirty   bool     // not durable; guarded by write alone
 }
 
 // record is what a MemoryStore hands to persist.
@@ -63,8 +65,8 @@ func (m *MemoryStore) Load(context.Context) (State, bool, error) {
 
 // CompareAndSwap implements Store.
 func (m *MemoryStore) CompareAndSwap(_ context.Context, old, next State, c Change) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.write.Lock()
+	defer m.write.Unlock()
 	was := m.current(old)
 	if was.Version != old.Version {
 		return ErrStale
@@ -87,16 +89,17 @@ func (m *MemoryStore) CompareAndSwap(_ context.Context, old, next State, c Chang
 // come after the new state has reached the disk, and a restart must not find
 // it there. When that fails too, Sync does it.
 func (m *MemoryStore) revert(was State) {
-	m.dirty = m.persist(record{was, m.history}) != nil
-	if m.dirty {
+	if m.dirty = m.persist(record{was, m.history}) != nil; m.dirty {
+		m.mu.Lock()
+		defer m.mu.Unlock()
 		m.state, m.stored = was, true
 	}
 }
 
 // Lower implements Store.
 func (m *MemoryStore) Lower(_ context.Context, old State, ceiling Percent, b Brake, c Change) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.write.Lock()
+	defer m.write.Unlock()
 	next := m.current(old)
 	if ceiling <= next.Ceiling {
 		next.Ceiling, next.Brake = ceiling, &b
@@ -117,8 +120,8 @@ func (m *MemoryStore) current(callers State) State {
 
 // Sync implements Store.
 func (m *MemoryStore) Sync(context.Context) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.write.Lock()
+	defer m.write.Unlock()
 	if !m.dirty {
 		return nil
 	}
@@ -138,7 +141,7 @@ func (m *MemoryStore) History(context.Context) ([]Change, error) {
 	return h, nil
 }
 
-// save makes the change durable, then keeps it. The caller holds mu.
+// save makes the change durable, then keeps it. The caller holds write.
 func (m *MemoryStore) save(next State, c Change) error {
 	if m.persist != nil {
 		if err := m.persist(record{next, m.with(c)}); err != nil {
@@ -157,7 +160,10 @@ func (m *MemoryStore) keepUnsaved(next State, c Change, cause error) error {
 }
 
 func (m *MemoryStore) keep(next State, c Change) {
-	m.state, m.stored, m.history = next, true, m.with(c)
+	h := m.with(c)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state, m.stored, m.history = next, true, h
 }
 
 // with returns the history with c at its end, in a slice of its own.
