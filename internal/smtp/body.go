@@ -24,7 +24,7 @@ type body struct {
 	size    int64        // bytes of content so far
 	fault   *relay.Error // the client's fault that ended the content
 	told    bool         // fault or the end of data was delivered to the transaction
-	lost    bool         // the client left or was too slow: nothing more can be read
+	lost    bool         // the client left, was too slow or sends without end: nothing more is read
 	over    bool         // the transaction has returned
 }
 
@@ -94,6 +94,10 @@ func (b *body) read(p []byte) int {
 		b.raw += int64(used)
 		b.size += int64(n)
 		b.judge()
+		if b.raw > 2*b.g.srv.limits.MessageSize+1<<20 { // far past a limit that EHLO names: not waited for
+			b.lost = true
+			return 0
+		}
 		if n > 0 {
 			return n
 		}
@@ -156,11 +160,10 @@ func (b *body) finish(replies []relay.Reply) []relay.Reply {
 	case b.g.inputBehind(): // the client may have begun the body: its lines must not become commands
 		b.g.leave = true
 	}
+	b.g.leave = b.g.leave || b.lost
 	for i, r := range replies {
 		switch {
-		case b.lost:
-			replies[i] = b.fault.Reply // 421: hang up
-		case b.fault != nil && b.told:
+		case b.fault != nil && (b.told || b.lost):
 			replies[i] = b.fault.Reply
 		case r.Positive() && !complete:
 			b.g.log.Error("transaction accepted a body that it had not read to its end", "reply", r.String())

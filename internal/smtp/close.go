@@ -8,8 +8,8 @@ import (
 // lingerTime bounds how long a client may take to read our last reply.
 const lingerTime = time.Second
 
-// Close writes what is left and closes the connection. The library calls it,
-// more than once and under a lock of its own, always in its own goroutine.
+// Close writes what is left and closes the connection, in the goroutine that
+// uses it. Others close raw.
 func (g *guard) Close() error {
 	if g.closed.Swap(true) {
 		return nil

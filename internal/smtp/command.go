@@ -118,6 +118,10 @@ func (g *guard) judgeState(v verb) relay.Reply {
 		if g.idling++; g.idling > g.srv.limits.IdleCommands {
 			return replyIdleTooLong
 		}
+	case verbMail: // refused ones count, see session.Mail
+		if g.idling > g.srv.limits.IdleCommands {
+			return replyIdleTooLong
+		}
 	}
 	switch v {
 	case verbNoop, verbRset: // where a client with a cached connection asks whether it still lives

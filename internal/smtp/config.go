@@ -35,6 +35,14 @@ const (
 	LMTP Protocol = "lmtp" // RFC 2033
 )
 
+// name is the protocol's name in the greeting.
+func (p Protocol) name() string {
+	if p == LMTP {
+		return "LMTP"
+	}
+	return "ESMTP"
+}
+
 // TLSMode says when a listener speaks TLS.
 type TLSMode string
 
@@ -92,6 +100,7 @@ type Limits struct {
 	Command              time.Duration // wait for the next command; 5 min, RFC 5321 section 4.5.3.2.7
 	Held                 time.Duration // the same, while the transaction holds an upstream connection; 30 s
 	Idle                 time.Duration // connection without a message; 30 min
+	Park                 time.Duration // an idle connection keeps its session engine and buffers; 1 s
 	Data                 time.Duration // whole body, plus its bytes at DataRate; 5 min
 	DataRate             int64         // bytes per second; 64 KiB
 	Proxy                time.Duration // PROXY header; 5 s
@@ -110,6 +119,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Command, 5*time.Minute)
 	def(&l.Held, 30*time.Second)
 	def(&l.Idle, 30*time.Minute)
+	def(&l.Park, time.Second)
 	def(&l.Data, 5*time.Minute)
 	def(&l.DataRate, 64<<10)
 	def(&l.Proxy, 5*time.Second)

@@ -72,10 +72,7 @@ func (s *Server) remove(g *guard) {
 			delete(s.clients, g.counted)
 		}
 	}
-	if len(s.conns) == 0 && s.empty != nil {
-		close(s.empty)
-		s.empty = nil
-	}
+	s.closeIfEmpty()
 }
 
 // connections returns the open ones.
@@ -89,29 +86,32 @@ func (s *Server) connections() []*guard {
 	return all
 }
 
-// prepare does what comes before the greeting, in the connection's own
-// goroutine, and hands the connection to the library.
+// prepare does what comes before the first command, in the connection's own
+// goroutine.
 func (s *Server) prepare(g *guard) {
-	handed := false
+	entered := false
 	defer func() {
 		if v := recover(); v != nil {
 			g.panicked("connection", v)
 		}
-		if !handed {
+		if !entered {
 			g.Close()
 		}
 	}()
-	g.log = s.log.With("client", g.client.String())
 	if reason := g.enter(); reason != "" {
 		s.metrics.rejected.WithLabelValues(reason).Inc()
 		return
 	}
-	handed = s.engines[g.lst.Protocol].ready.give(g)
+	g.out.say(relay.Reply{Code: 220, Text: s.cfg.Hostname + " " + g.lst.Protocol.name() + " Service Ready"})
+	g.until = g.deadline()
+	entered = true
+	s.host(g)
 }
 
 // enter reads the PROXY header, applies the caps and access, and speaks TLS
 // where it is implicit. It returns the reason why the connection ends here, or "".
 func (g *guard) enter() string {
+	g.log = g.srv.log.With("client", g.client.String())
 	if contains(g.lst.ProxyFrom, g.client) {
 		if err := g.readProxyHeader(); err != nil {
 			g.log.Info("connection without a good PROXY header", "err", err)
@@ -122,7 +122,7 @@ func (g *guard) enter() string {
 	if !g.srv.count(g) {
 		return g.turnAway(replyClientFull, rejectedClientFull)
 	}
-	g.in.init(g.conn)
+	g.in.conn = g.conn
 	if g.lst.TLS == TLSImplicit {
 		if err := g.handshake(); err != nil {
 			g.log.Info("TLS handshake failed", "err", err)

@@ -19,7 +19,7 @@ import (
 
 // TestDialogs plays testdata/*.dialog. A file is an SMTP session:
 //
-//	config tls=starttls users    settings of the service, see dialogConfig
+//	config tls=starttls users    settings of the service, see config
 //	c -> EHLO client.test        sends a line
 //	c => MAIL...\r\nRCPT...      sends bytes, with escapes, and no line end
 //	c <- 250 2.1.0               reads one reply: how its last line begins
@@ -40,19 +40,26 @@ func TestDialogs(t *testing.T) {
 		t.Fatalf("only %d dialogs", len(files))
 	}
 	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".dialog"), func(t *testing.T) {
+		name := strings.TrimSuffix(filepath.Base(f), ".dialog")
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			playDialog(t, f)
+			playDialog(t, f, 0)
+		})
+		t.Run("parked/"+name, func(t *testing.T) {
+			t.Parallel()
+			playDialog(t, f, time.Millisecond)
 		})
 	}
 }
 
-func playDialog(t *testing.T, file string) {
+// playDialog plays one file. With a short park every pause of the client, also
+// within its lines, takes the library away and puts another one in its place.
+func playDialog(t *testing.T, file string, park time.Duration) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &dialog{k: scripted()}
+	d := &dialog{k: scripted(), park: park}
 	for i, line := range strings.Split(string(text), "\n") {
 		if line = strings.TrimRight(line, " "); line == "" || line[0] == '#' {
 			continue
@@ -64,6 +71,7 @@ func playDialog(t *testing.T, file string) {
 }
 
 type dialog struct {
+	park    time.Duration
 	k       *keeper
 	address string
 	c       net.Conn
@@ -74,7 +82,7 @@ func (d *dialog) step(t *testing.T, line string) error {
 	word, arg, _ := strings.Cut(line, " ")
 	switch word {
 	case "config":
-		_, d.address = serve(t, d.k, dialogConfig(t, strings.Fields(arg)))
+		_, d.address = serve(t, d.k, d.config(t, strings.Fields(arg)))
 		return nil
 	case "c":
 		return d.speak(t, arg)
@@ -92,7 +100,7 @@ func (d *dialog) step(t *testing.T, line string) error {
 
 func (d *dialog) speak(t *testing.T, line string) error {
 	if d.address == "" {
-		_, d.address = serve(t, d.k, nil)
+		_, d.address = serve(t, d.k, d.config(t, nil))
 	}
 	if d.c == nil {
 		c := dial(t, d.address)
@@ -101,6 +109,9 @@ func (d *dialog) speak(t *testing.T, line string) error {
 	do, arg, _ := strings.Cut(line, " ")
 	switch do {
 	case "->":
+		if d.park > 0 {
+			time.Sleep(5 * d.park) // the pause that parks
+		}
 		_, err := d.c.Write([]byte(unescape(arg) + "\r\n"))
 		return err
 	case "=>":
@@ -164,8 +175,9 @@ func unescape(s string) string {
 	return u
 }
 
-func dialogConfig(t *testing.T, words []string) func(*Config) {
+func (d *dialog) config(t *testing.T, words []string) func(*Config) {
 	return func(c *Config) {
+		c.Limits.Park = d.park
 		for _, w := range words {
 			name, value, _ := strings.Cut(w, "=")
 			n, _ := strconv.Atoi(value)

@@ -12,7 +12,8 @@ const (
 	drained        // the deadline is over: MAIL gets 421, open transactions end
 )
 
-// lastWords is how long connections have to be told 421 after the deadline.
+// lastWords is how long connections have to be told 421 after the deadline, and
+// their handlers to end once they are closed.
 const lastWords = 500 * time.Millisecond
 
 // Drain ends the service without deferring mail. It closes the listeners;
@@ -38,7 +39,10 @@ func (s *Server) Drain(ctx context.Context) error {
 	case <-time.After(lastWords):
 	}
 	s.Close()
-	<-empty
+	select {
+	case <-empty:
+	case <-time.After(lastWords): // a transaction does not heed its context
+	}
 	return ctx.Err()
 }
 
@@ -46,13 +50,23 @@ func (s *Server) Drain(ctx context.Context) error {
 func (s *Server) whenEmpty() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	empty := make(chan struct{})
-	if len(s.conns) == 0 {
-		close(empty)
-		return empty
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+		s.closeIfEmpty()
 	}
-	s.empty = empty
-	return empty
+	return s.empty
+}
+
+// closeIfEmpty tells a drain that the last connection is gone. mu is held.
+func (s *Server) closeIfEmpty() {
+	if len(s.conns) > 0 || s.empty == nil {
+		return
+	}
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
 }
 
 // wake expires the wait of the connections that the phase concerns. One that

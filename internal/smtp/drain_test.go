@@ -24,8 +24,13 @@ func drain(s *Server, ctx context.Context) <-chan error {
 // TestDrain is go-smtp 11 and guard 6.
 func TestDrain(t *testing.T) {
 	t.Parallel()
+	t.Run("attached", func(t *testing.T) { testDrain(t, time.Minute) })
+	t.Run("parked", func(t *testing.T) { testDrain(t, time.Millisecond) })
+}
+
+func testDrain(t *testing.T, park time.Duration) {
 	k := &keeper{}
-	s, address := serve(t, k, nil)
+	s, address := serve(t, k, func(c *Config) { c.Limits.Park = park })
 	idle, greeted := dial(t, address), open(t, address)
 	idle.want("220")
 	inMail, inBody, reset, noop := open(t, address), open(t, address), open(t, address), open(t, address)
@@ -102,8 +107,8 @@ func TestDrainDeadline(t *testing.T) {
 // TestDrainRace drains while clients come, go and wait: nobody is forgotten.
 func TestDrainRace(t *testing.T) {
 	t.Parallel()
-	for range 20 {
-		s, address := serve(t, &keeper{}, nil)
+	for round := range 20 {
+		s, address := serve(t, &keeper{}, func(c *Config) { c.Limits.Park = time.Duration(round) * 100 * time.Microsecond })
 		for range 10 {
 			go func() {
 				c, err := net.Dial("tcp", address)
@@ -160,4 +165,31 @@ func TestListenersReplaced(t *testing.T) {
 		t.Error("still listening")
 	}
 	old.do("NOOP", "250")
+}
+
+// TestDrainOfDeafTransaction: one that does not heed its context cannot hold
+// up the end.
+func TestDrainOfDeafTransaction(t *testing.T) {
+	t.Parallel()
+	begun, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	k := &keeper{data: func(context.Context, *mail, relay.Source) []relay.Reply {
+		close(begun)
+		<-release
+		return []relay.Reply{relay.ReplyUnknown}
+	}}
+	s, address := serve(t, k, nil)
+	c := open(t, address)
+	c.do("MAIL FROM:<a@goo.ne.jp>", "250")
+	c.do("RCPT TO:<b@docomo.ne.jp>", "250")
+	c.send("DATA\r\n")
+	<-begun
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Drain(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := s.SetListeners([]Listener{{Address: anyPort}}); err == nil {
+		t.Error("listens again")
+	}
 }

@@ -17,14 +17,19 @@ type exchange struct {
 	partial []byte        // what the library has written of a line so far
 	answers []relay.Reply // replace the library's next replies, in order
 	leave   bool          // hang up behind the last answer
+	resume  bool          // a new library is to hear the EHLO that is in force
 }
 
 var emptyBody = []byte(".\r\n")
 
 // left copies what the library has still to read.
 func (g *guard) left(p []byte) int {
-	if g.dot {
+	switch {
+	case g.dot:
 		g.dot, g.rest = false, emptyBody
+	case g.resume && g.verb == "":
+		g.verb = g.helloVerb()
+		g.rest = []byte(string(g.verb) + " " + g.hello + "\r\n")
 	}
 	n := copy(p, g.rest)
 	g.rest = g.rest[n:]
@@ -65,6 +70,9 @@ func (g *guard) fromLibrary(line []byte) {
 	}
 	code, last := string(line[:3]), line[3] == ' '
 	switch {
+	case code == "220": // the guard has greeted
+	case g.resume:
+		g.resume = !last
 	case len(g.answers) > 0:
 		if last {
 			g.giveAnswer()
@@ -106,6 +114,8 @@ func (g *guard) refuse(code string, line []byte) {
 	switch {
 	case code == "454" && g.verb == verbAuth: // base64, or the shape of the response
 		g.out.say(replyBase64)
+	case code == "502" && g.verb == verbAuth: // no mechanism
+		g.out.say(replyArgument)
 	case code == "500" && (g.verb == verbMail || g.verb == verbRcpt):
 		g.out.say(replyParameter)
 	default:
@@ -139,6 +149,14 @@ func (g *guard) helloLine(line []byte, last bool) {
 	if last {
 		g.greeted, g.helo, g.extended = true, g.hello, g.verb != verbHelo
 	}
+}
+
+// helloVerb is a greeting that the library takes on this listener.
+func (g *guard) helloVerb() verb {
+	if g.lst.Protocol == LMTP {
+		return verbLhlo
+	}
+	return verbEhlo
 }
 
 func (g *guard) offersTLS() bool {

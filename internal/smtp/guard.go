@@ -16,10 +16,10 @@ import (
 	"sesrelay/internal/relay"
 )
 
-// guard is the net.Conn that the library gets for one connection. It owns the
+// guard stands between the wire of one connection and the library. It owns the
 // wire: what the library reads are command lines that the guard has judged,
-// and what it writes are replies that the guard may replace. The library uses
-// it from one goroutine at a time; other goroutines touch raw, idle and cancel.
+// and what it writes are replies that the guard may replace. One goroutine at a
+// time uses it; others touch raw, idle, waiting and cancel only.
 type guard struct {
 	srv     *Server
 	lst     *Listener
@@ -34,8 +34,12 @@ type guard struct {
 	cancel  context.CancelFunc
 	idle    atomic.Bool // waiting for a command outside a mail transaction
 	waiting atomic.Bool // waiting for a command
+	parked  atomic.Bool // idle without the library and without buffers
 	counted netip.Addr  // the key that the connection is counted under
 	closed  atomic.Bool
+
+	until   time.Time // end of the wait for the next command
+	parking bool      // the library's part is over, the connection is not
 
 	exchange
 	dialogue
@@ -59,7 +63,7 @@ type dialogue struct {
 	accepted int         // its recipients
 }
 
-var _ net.Conn = (*guard)(nil)
+var _ net.Conn = (*seat)(nil)
 
 // Read gives the library one complete command line. That the library reads
 // means that it has written every earlier reply.
@@ -114,26 +118,41 @@ func (g *guard) nextLine() ([]byte, error) {
 			}
 		}
 		if err := g.in.fill(); err != nil {
-			return nil, g.lost(err)
+			if err := g.lost(err); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
 
-// await writes what the client waits for and sets the deadline for its next
-// command. While the service drains, nobody is waited for.
+// await writes what the client waits for, and sets the deadline for its next
+// command.
 func (g *guard) await() error {
 	if err := g.flush(); err != nil {
-		return io.EOF
+		return err
 	}
 	g.in.shrink()
-	g.raw.SetReadDeadline(g.deadline())
+	g.until = g.deadline()
+	if t := time.Now().Add(g.srv.limits.Park); g.parkable() && t.Before(g.until) {
+		return g.expect(t)
+	}
+	return g.expect(g.until)
+}
+
+// expect sets the deadline of a wait. While the service drains, nobody is
+// waited for: that is asked after the deadline was set, see Server.wake.
+func (g *guard) expect(t time.Time) error {
+	g.raw.SetReadDeadline(t)
 	g.idle.Store(g.tx == nil)
 	g.waiting.Store(true)
-	if g.waitIsOver() { // asked after the deadline was set: see Server.wake
+	if g.waitIsOver() {
 		return g.hangUp(replyDraining)
 	}
 	return nil
 }
+
+// parkable reports whether the library knows nothing that the guard does not.
+func (g *guard) parkable() bool { return g.tx == nil && !g.sasl && len(g.in.pending()) == 0 }
 
 // waitIsOver reports whether the drain has reached this connection: idle ones
 // at once, those inside a mail transaction at its deadline.
@@ -144,26 +163,32 @@ func (g *guard) waitIsOver() bool {
 
 func (g *guard) deadline() time.Time {
 	l, now := &g.srv.limits, time.Now()
-	if g.tx != nil && g.tx.HoldsConnection() {
-		return now.Add(l.Held)
-	}
 	t := now.Add(l.Command)
+	if g.tx != nil && g.tx.HoldsConnection() {
+		t = now.Add(l.Held)
+	}
 	if end := g.active.Add(l.Idle); end.Before(t) {
 		return end
 	}
 	return t
 }
 
-// lost turns an error of the wire into the end of the session.
+// lost turns an error of the wire into the end of the session, or of the
+// library's part in it. nil: the wait goes on.
 func (g *guard) lost(err error) error {
 	switch {
 	case g.waitIsOver():
 		return g.hangUp(replyDraining)
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		g.out.hang()
+		return io.EOF
+	case !time.Now().Before(g.until):
 		return g.hangUp(replyTimeout)
+	case g.parkable():
+		g.parking = true
+		return io.EOF
 	}
-	g.out.hang()
-	return io.EOF
+	return g.expect(g.until) // half a line has come: it has all the time of a command
 }
 
 // hangUp says the last reply. The library sees the end of the input.

@@ -14,23 +14,20 @@ const (
 
 const bulkSize = 32 << 10
 
-// bulk holds buffers for bodies. A connection has one only while it is used,
-// so that an idle connection costs little.
-var bulk = sync.Pool{New: func() any { return new([bulkSize]byte) }}
+// Buffers of connections that are at work. An idle connection has none.
+var (
+	lines = sync.Pool{New: func() any { return new([maxLine]byte) }}
+	bulk  = sync.Pool{New: func() any { return new([bulkSize]byte) }}
+)
 
 // input is what was read from the wire and not used yet: buf[r:w].
 type input struct {
 	conn  net.Conn
-	small []byte          // of maxLine bytes, for commands
-	large *[bulkSize]byte // from the pool while a body or a long line is read
-	buf   []byte          // small or large
+	first [16]byte        // where the first bytes go that end an idle time
+	small *[maxLine]byte  // for commands
+	large *[bulkSize]byte // while a body or a long line is read
+	buf   []byte          // one of the three
 	r, w  int
-}
-
-func (in *input) init(c net.Conn) {
-	in.conn = c
-	in.small = make([]byte, maxLine)
-	in.buf = in.small
 }
 
 // pending is what is buffered. It is valid until the next fill.
@@ -44,14 +41,20 @@ func (in *input) line() int { return bytes.IndexByte(in.pending(), '\n') + 1 }
 // fill reads once from the wire, making room first.
 func (in *input) fill() error {
 	switch {
+	case in.small == nil && in.large == nil:
+		in.small = lines.Get().(*[maxLine]byte)
+		in.move(in.small[:])
 	case in.r == in.w:
 		in.r, in.w = 0, 0
 	case in.w == len(in.buf) && in.r > 0:
-		in.w = copy(in.buf, in.pending())
-		in.r = 0
+		in.move(in.buf)
 	case in.w == len(in.buf):
 		in.enlarge()
 	}
+	return in.read()
+}
+
+func (in *input) read() error {
 	n, err := in.conn.Read(in.buf[in.w:])
 	in.w += n
 	if n > 0 {
@@ -60,30 +63,48 @@ func (in *input) fill() error {
 	return err
 }
 
+// move moves what is pending to the start of a buffer.
+func (in *input) move(buf []byte) {
+	in.w = copy(buf, in.pending())
+	in.buf, in.r = buf, 0
+}
+
 // enlarge moves what is pending to a large buffer.
 func (in *input) enlarge() {
-	if in.large != nil {
-		return
+	if in.large == nil {
+		in.large = bulk.Get().(*[bulkSize]byte)
+		in.move(in.large[:])
 	}
-	in.large = bulk.Get().(*[bulkSize]byte)
-	n := copy(in.large[:], in.pending())
-	in.buf, in.r, in.w = in.large[:], 0, n
 }
 
 // shrink gives the large buffer back once what is pending fits the small one.
 func (in *input) shrink() {
-	if in.large == nil || in.w-in.r > len(in.small) {
+	if in.large == nil || in.w-in.r > maxLine {
 		return
 	}
-	n := copy(in.small, in.pending())
+	if in.small == nil {
+		in.small = lines.Get().(*[maxLine]byte)
+	}
+	in.move(in.small[:])
 	bulk.Put(in.large)
-	in.large, in.buf, in.r, in.w = nil, in.small, 0, n
+	in.large = nil
 }
 
-// release gives the buffers back for good.
+// firstBytes waits for the end of an idle time. Nothing must be pending: it
+// gives the buffers back for that time.
+func (in *input) firstBytes() error {
+	in.release()
+	in.buf = in.first[:]
+	return in.read()
+}
+
+// release gives the buffers back, and forgets what is pending.
 func (in *input) release() {
 	if in.large != nil {
 		bulk.Put(in.large)
 	}
-	in.large, in.buf, in.r, in.w = nil, nil, 0, 0
+	if in.small != nil {
+		lines.Put(in.small)
+	}
+	in.large, in.small, in.buf, in.r, in.w = nil, nil, nil, 0, 0
 }

@@ -223,3 +223,84 @@ func (s *Server) welcomePipe(c net.Conn) *guard {
 	go s.prepare(g)
 	return g
 }
+
+// TestEndlessBody: a body far over the limit is not read for ever.
+func TestEndlessBody(t *testing.T) {
+	t.Parallel()
+	_, address := serve(t, &keeper{}, func(c *Config) { c.Limits.MessageSize = 1000 })
+	c := open(t, address)
+	c.toData()
+	go func() {
+		block := []byte(strings.Repeat(strings.Repeat("x", 98)+"\r\n", 1000))
+		for {
+			if _, err := c.Write(block); err != nil {
+				return
+			}
+		}
+	}()
+	c.want("552 5.3.4")
+	if _, err := c.br.ReadByte(); err == nil {
+		t.Error("the session goes on")
+	}
+}
+
+// TestRefusedMailFlood: MAIL that is refused is not free.
+func TestRefusedMailFlood(t *testing.T) {
+	t.Parallel()
+	_, address := serve(t, &keeper{}, func(c *Config) { c.Limits.IdleCommands = 5 })
+	c := open(t, address)
+	for range 5 {
+		c.do("MAIL FROM:<a@b@c>", "501 5.1.7")
+	}
+	c.do("MAIL FROM:<a@b@c>", "421 4.7.0")
+}
+
+// TestHeldFlood: commands do not lengthen the time of a held connection without end.
+func TestHeldFlood(t *testing.T) {
+	t.Parallel()
+	_, address := serve(t, &keeper{holds: true}, func(c *Config) { c.Limits.Idle = 200 * time.Millisecond })
+	c := open(t, address)
+	c.do("MAIL FROM:<a@goo.ne.jp>", "250")
+	c.want("421 4.4.2")
+}
+
+// TestClientKey: one IPv4 address, or one /64.
+func TestClientKey(t *testing.T) {
+	t.Parallel()
+	same := func(a, b string) bool { return clientKey(netip.MustParseAddr(a)) == clientKey(netip.MustParseAddr(b)) }
+	if same("192.0.2.1", "192.0.2.2") || !same("2001:db8::1", "2001:db8::2:0:0:1") || same("2001:db8::1", "2001:db8:0:1::1") {
+		t.Error("wrong clients are one")
+	}
+}
+
+// TestProxyHeaderBeforeTLS: the header and the ClientHello come in one packet.
+func TestProxyHeaderBeforeTLS(t *testing.T) {
+	t.Parallel()
+	_, address := serve(t, &keeper{}, func(c *Config) {
+		c.Listeners[0].TLS = TLSImplicit
+		c.Listeners[0].ProxyFrom = loopback.Networks
+		c.Certificate = testCertificate(t)
+		c.Access.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	})
+	raw := dial(t, address)
+	raw.Conn = &together{Conn: raw.Conn, first: []byte("PROXY TCP4 192.0.2.7 127.0.0.1 4000 25\r\n")}
+	c := overTLS(t, raw)
+	c.want("220")
+	c.do("EHLO client.test", "250")
+	c.do("MAIL FROM:<a@goo.ne.jp>", "250")
+}
+
+// together sends something with the first write.
+type together struct {
+	net.Conn
+	first []byte
+}
+
+func (c *together) Write(p []byte) (int, error) {
+	if c.first == nil {
+		return c.Conn.Write(p)
+	}
+	_, err := c.Conn.Write(append(c.first, p...))
+	c.first = nil
+	return len(p), err
+}

@@ -22,6 +22,9 @@ type listener struct {
 func (s *Server) SetListeners(want []Listener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(want) > 0 && s.phase.Load() != serving {
+		return errors.New("smtp: the service is shutting down")
+	}
 	next, err := s.openListeners(want)
 	if err != nil {
 		return err

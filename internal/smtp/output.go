@@ -78,6 +78,7 @@ func (o *output) flush(c net.Conn, timeout time.Duration) error {
 	}
 	c.SetWriteDeadline(time.Now().Add(timeout))
 	_, err := c.Write(o.buf)
+	c.SetWriteDeadline(time.Time{}) // TLS writes of its own accord, while we read
 	if cap(o.buf) == outputSize+1024 {
 		outputs.Put((*[outputSize + 1024]byte)(o.buf[:outputSize+1024]))
 	}

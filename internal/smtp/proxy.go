@@ -61,9 +61,8 @@ func (c *prefixed) CloseWrite() error {
 
 // addrOf returns the address of the wire's other end.
 func addrOf(c net.Conn) netip.Addr {
-	ap, err := netip.ParseAddrPort(c.RemoteAddr().String())
-	if err != nil {
-		return netip.Addr{}
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap().WithZone("")
 	}
-	return ap.Addr().Unmap().WithZone("")
+	return netip.Addr{}
 }

@@ -24,7 +24,7 @@ var (
 var errRefused = &gosmtp.SMTPError{Code: 451, EnhancedCode: gosmtp.EnhancedCode{4, 3, 0}, Message: "refused"}
 
 func newSession(c *gosmtp.Conn) (gosmtp.Session, error) {
-	return session{c.Conn().(*guard)}, nil
+	return session{c.Conn().(*seat).guard}, nil
 }
 
 // settle runs a step of the session. A panic in it costs the connection, not
@@ -47,7 +47,11 @@ func (s session) settle(step func() relay.Reply) (err error) {
 
 // Mail begins a transaction.
 func (s session) Mail(from string, o *gosmtp.MailOptions) error {
-	return s.settle(func() relay.Reply { return s.g.mail(from, o) })
+	err := s.settle(func() relay.Reply { return s.g.mail(from, o) })
+	if err != nil {
+		s.g.idling++
+	}
+	return err
 }
 
 func (g *guard) mail(from string, o *gosmtp.MailOptions) relay.Reply {
