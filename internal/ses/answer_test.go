@@ -168,7 +168,7 @@ func TestOver(t *testing.T) {
 		}
 	}
 	large := begin(t, newClient(t, url, SenderDirect, func(cfg *Config) { cfg.MessageSize = 10 }), "to@example.com")
-	_, err := large.Send(t.Context(), newBody(testMail))
+	_, err := large.Send(t.Context(), newBody(strings.Repeat("x", 10+maxAdded+1)))
 	if e := refusal(t, err); e.Kind != relay.Rejected || e.Reply != relay.ReplyTooLarge || e.Signal != relay.SignalNone {
 		t.Errorf("too large: %v", e)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -112,32 +113,48 @@ func (c *Client) checkIdentity(ctx context.Context, name string) CheckResult {
 	}
 }
 
-// judgeIdentity reads the answer for the identity that was found.
+// judgeIdentity reads the answer for the identity that was found: verified,
+// signed, and with a MAIL FROM domain that works.
 func (c *Client) judgeIdentity(r CheckResult, name string, out *sesv2.GetEmailIdentityOutput) CheckResult {
 	status := string(out.VerificationStatus)
 	if status == "" && out.VerifiedForSendingStatus {
 		status = string(types.VerificationStatusSuccess)
 	}
-	r.Detail = fmt.Sprintf("%s: verification %s", name, orUnknown(status))
 	r.OK = out.VerifiedForSendingStatus
-	if d := out.DkimAttributes; d != nil {
-		r.Detail += ", DKIM " + orUnknown(string(d.Status))
-		if out.IdentityType == types.IdentityTypeDomain && d.Status != types.DkimStatusSuccess {
-			r.OK = false
-		}
-	}
-	if !r.OK {
-		r.Remedy = fmt.Sprintf("publish a CNAME TOKEN._domainkey.%[1]s -> TOKEN.dkim.amazonses.com for each of: aws sesv2 get-email-identity --email-identity %[1]s --query DkimAttributes.Tokens --region %[2]s", name, c.cfg.Region)
-	}
+	r.Detail = fmt.Sprintf("%s: verification %s", name, orUnknown(status))
+	c.judgeDKIM(&r, name, out)
 	if m := out.MailFromAttributes; r.OK && m != nil && aws.ToString(m.MailFromDomain) != "" {
-		r.Detail += ", MAIL FROM " + *m.MailFromDomain + " " + string(m.MailFromDomainStatus)
-		if m.MailFromDomainStatus != types.MailFromDomainStatusSuccess && m.BehaviorOnMxFailure == types.BehaviorOnMxFailureRejectMessage {
-			r.OK = false
-			r.Remedy = fmt.Sprintf("publish MX 10 feedback-smtp.%[1]s.amazonses.com for %[2]s, or: aws sesv2 put-email-identity-mail-from-attributes --email-identity %[3]s --mail-from-domain %[2]s --behavior-on-mx-failure USE_DEFAULT_VALUE --region %[1]s",
-				c.cfg.Region, *m.MailFromDomain, name)
-		}
+		c.judgeMailFrom(&r, name, m)
 	}
 	return r
+}
+
+// judgeDKIM looks at the signing of a domain. A domain that was verified in
+// another way sends without a signature of its own, which DMARC may not forgive.
+func (c *Client) judgeDKIM(r *CheckResult, name string, out *sesv2.GetEmailIdentityOutput) {
+	status := types.DkimStatus("")
+	if out.DkimAttributes != nil {
+		status = out.DkimAttributes.Status
+		r.Detail += ", DKIM " + orUnknown(string(status))
+	}
+	if out.IdentityType == types.IdentityTypeDomain && (status == types.DkimStatusPending || status == types.DkimStatusFailed) {
+		r.OK = false
+	}
+	if !r.OK || status == types.DkimStatusNotStarted {
+		r.Remedy = fmt.Sprintf("publish a CNAME TOKEN._domainkey.%[1]s -> TOKEN.dkim.amazonses.com for each of: aws sesv2 get-email-identity --email-identity %[1]s --query DkimAttributes.Tokens --region %[2]s", name, c.cfg.Region)
+	}
+}
+
+// judgeMailFrom looks at a custom MAIL FROM domain. Without its MX record SES
+// refuses all mail of the identity, when it was told to.
+func (c *Client) judgeMailFrom(r *CheckResult, name string, m *types.MailFromAttributes) {
+	r.Detail += ", MAIL FROM " + *m.MailFromDomain + " " + string(m.MailFromDomainStatus)
+	if m.MailFromDomainStatus == types.MailFromDomainStatusSuccess || m.BehaviorOnMxFailure != types.BehaviorOnMxFailureRejectMessage {
+		return
+	}
+	r.OK = false
+	r.Remedy = fmt.Sprintf("publish MX 10 feedback-smtp.%[1]s.amazonses.com for %[2]s, or: aws sesv2 put-email-identity-mail-from-attributes --email-identity %[3]s --mail-from-domain %[2]s --behavior-on-mx-failure USE_DEFAULT_VALUE --region %[1]s",
+		c.cfg.Region, *m.MailFromDomain, name)
 }
 
 func (c *Client) checkConfigurationSet(ctx context.Context) CheckResult {
@@ -148,6 +165,8 @@ func (c *Client) checkConfigurationSet(ctx context.Context) CheckResult {
 	case errorCode(err) == "NotFoundException":
 		r.OK, r.Detail = false, "does not exist in "+c.cfg.Region
 		r.Remedy = fmt.Sprintf("aws sesv2 create-configuration-set --configuration-set-name %s --region %s", set, c.cfg.Region)
+	case err != nil && statusOf(err) == http.StatusOK:
+		r.Detail = "exists; the answer could not be read further"
 	case err != nil:
 		return c.failed(r.Name, err, "ses:GetConfigurationSet")
 	case out.SendingOptions != nil && !out.SendingOptions.SendingEnabled:

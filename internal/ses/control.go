@@ -46,15 +46,21 @@ func notOffered(err error) bool {
 	if errorCode(err) != "" {
 		return false
 	}
-	resp, ok := errors.AsType[*awshttp.ResponseError](err)
-	if !ok || resp.Response == nil {
-		return false
-	}
-	switch resp.HTTPStatusCode() {
+	switch statusOf(err) {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return true
 	}
 	return false
+}
+
+// statusOf returns the HTTP status behind an error of the SDK; 0 when there was
+// no answer.
+func statusOf(err error) int {
+	resp, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || resp.Response == nil || resp.Response.Response == nil {
+		return 0
+	}
+	return resp.HTTPStatusCode()
 }
 
 // errorCode returns the exception name of an error of the SDK; "" when there is none.

@@ -116,12 +116,16 @@ func (c *Client) fail(e *relay.Error) error {
 	return e
 }
 
+// maxAdded is more than the relay's own header lines ever add to a message:
+// MessageSize is about the message as it came, which Judge looks at.
+const maxAdded = 64 << 10
+
 func (c *Client) checkSize(n int64) *relay.Error {
 	switch {
 	case n < 0:
 		return verdict{class: ClassRequest, reply: relay.ReplyLocalError}.error(errors.New("ses: the content must be in memory"))
-	case n > c.cfg.MessageSize:
-		return unfit(ClassBadRequest, relay.ReplyTooLarge, fmt.Errorf("ses: %d bytes are more than ses.message_size, %d", n, c.cfg.MessageSize))
+	case n > c.cfg.MessageSize+maxAdded:
+		return unfit(ClassBadRequest, relay.ReplyTooLarge, fmt.Errorf("ses: %d bytes with what the relay added are more than ses.message_size, %d", n, c.cfg.MessageSize))
 	}
 	return nil
 }

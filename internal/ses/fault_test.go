@@ -111,16 +111,16 @@ var faults = []struct {
 		handle: func(_ *rawServer, c *rawConn) { c.request(); c.write("HTTP/1.1 200 OK\r\nContent-Le") }},
 	{name: "garbage for an answer", outcome: unknown, class: ClassConnectionLost,
 		handle: func(_ *rawServer, c *rawConn) { c.request(); c.write("220 mail.example ESMTP\r\n\r\n") }},
-	{name: "no answer", outcome: unknown, class: ClassTimeout, timeout: time.Second,
+	{name: "no answer", outcome: unknown, class: ClassTimeout, timeout: 500 * time.Millisecond,
 		handle: func(_ *rawServer, c *rawConn) { c.request(); c.untilGone() }},
-	{name: "header section without end", outcome: unknown, class: ClassTimeout, timeout: time.Second,
+	{name: "header section without end", outcome: unknown, class: ClassTimeout, timeout: 500 * time.Millisecond,
 		handle: func(_ *rawServer, c *rawConn) { c.request(); c.write("HTTP/1.1 200 OK\r\nX: y\r\n"); c.untilGone() }},
 
 	{name: "closed in the body of a 200", outcome: relay.Accepted, id: "rq-1",
 		handle: func(_ *rawServer, c *rawConn) { c.request(); c.write(okAnswer[:len(okAnswer)-5]) }},
 	{name: "reset in the body of a 200", outcome: relay.Accepted, id: "rq-1",
 		handle: func(_ *rawServer, c *rawConn) { c.request(); c.write(okAnswer[:len(okAnswer)-5]); c.reset() }},
-	{name: "body of a 200 never ends", outcome: relay.Accepted, id: "rq-1", timeout: time.Second,
+	{name: "body of a 200 never ends", outcome: relay.Accepted, id: "rq-1", timeout: 500 * time.Millisecond,
 		handle: func(_ *rawServer, c *rawConn) { c.request(); c.write(okAnswer[:len(okAnswer)-5]); c.untilGone() }},
 	{name: "closed in the body of a 400", outcome: unknown, class: ClassUnexpected,
 		handle: func(_ *rawServer, c *rawConn) {
@@ -132,7 +132,7 @@ var faults = []struct {
 
 	{name: "reset while the request is written", size: big, outcome: na, class: ClassNotSent,
 		handle: func(_ *rawServer, c *rawConn) { c.header(); c.reset() }},
-	{name: "request is never read", size: big, outcome: na, class: ClassNotSent, timeout: 4 * time.Second,
+	{name: "request is never read", size: big, outcome: na, class: ClassNotSent, timeout: 2500 * time.Millisecond,
 		handle: func(s *rawServer, c *rawConn) { c.header(); <-s.over }},
 }
 
@@ -223,7 +223,7 @@ func TestNoConnection(t *testing.T) {
 		for _, sender := range senders {
 			t.Run(sender+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				c := newClient(t, k.url(t), sender, func(cfg *Config) { cfg.Timeout = 2 * time.Second })
+				c := newClient(t, k.url(t), sender, func(cfg *Config) { cfg.Timeout = time.Second })
 				_, err := send(t, c)
 				e := refusal(t, err)
 				if e.Outcome != na || e.Kind != relay.Unavailable || e.Signal != relay.SignalCount || e.Class != k.class || e.Reply != relay.ReplyUnavailable {
@@ -303,7 +303,7 @@ func TestClosedIdleConnection(t *testing.T) {
 // TestSealCountsEveryByte: what seal reports is never less than what left.
 func TestSealCountsEveryByte(t *testing.T) {
 	t.Parallel()
-	for range 200 {
+	for range 50 {
 		var left atomic.Int64
 		c := &conn{Conn: countingConn{left: &left}}
 		start, done := make(chan struct{}), make(chan struct{})

@@ -119,7 +119,7 @@ func TestSimulatorFaults(t *testing.T) {
 		for _, sender := range senders {
 			t.Run(sender+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
-				s, c := simulated(t, sender, simulator.SESConfig{}, func(cfg *Config) { cfg.Timeout = time.Second })
+				s, c := simulated(t, sender, simulator.SESConfig{}, func(cfg *Config) { cfg.Timeout = 500 * time.Millisecond })
 				if err := s.Faults().Set(simulator.Fault{Name: f.name}); err != nil {
 					t.Fatal(err)
 				}
