@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/internal/admin"
 	"sesrelay/internal/cuenote"
 	"sesrelay/internal/mask"
 	"sesrelay/internal/quota"
@@ -40,13 +40,14 @@ type app struct {
 	smtp      *smtp.Server
 	lines     atomic.Pointer[transactionLog]
 	ready     atomic.Bool
+	draining  atomic.Bool
 	maskKey   []byte
 	extra     appExtra
 	cfg       atomic.Pointer[config.Config]
 	upstreams atomic.Pointer[upstreams]
 	account   atomic.Pointer[ses.Account] // nil until SES has answered
 	observers []func(*relay.Record)
-	routes    map[string]http.Handler // of the demo, beside the API
+	api       *admin.API
 }
 
 // upstreams are the two next hops of one configuration.
@@ -61,6 +62,7 @@ type appExtra struct {
 	credentials aws.CredentialsProvider // nil: the SDK's default chain
 	rootCAs     *x509.CertPool          // nil: the system's
 	anySender   bool                    // every sender domain may go to SES
+	routes      []admin.Route           // pages beside the API
 }
 
 // splitStore keeps the split; closed at the end.
@@ -102,6 +104,9 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *sl
 	a.relay = relay.New(rc, a.memory, a.reg, a.observe, time.Now)
 	a.upstreams.Store(up)
 	a.cfg.Store(cfg)
+	if err := a.newAdmin(cfg); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
 	if a.smtp, err = a.newSMTP(cfg); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/internal/admin"
 	"sesrelay/internal/simulator"
 )
 
@@ -43,13 +44,12 @@ func runDemo(ctx context.Context, o demoOptions) error {
 
 	level := &slog.LevelVar{}
 	a, err := newApp(ctx, cfg, newLogger(os.Stderr, "text", level), level, appExtra{
-		credentials: credentials.NewStaticCredentialsProvider(demoKeyID, demoSecret, ""), anySender: true,
+		credentials: credentials.NewStaticCredentialsProvider(demoKeyID, demoSecret, ""), anySender: true, routes: demoRoutes(store),
 	})
 	if err != nil {
 		return err
 	}
 	a.level.Set(slog.LevelWarn)
-	a.routes = demoRoutes(store)
 	greet(os.Stdout, o)
 	if o.Traffic > 0 {
 		go demoTraffic(ctx, o.SMTP, o.Traffic, a.log)
@@ -73,16 +73,16 @@ func demoAccount(o demoOptions) simulator.Account {
 }
 
 // demoRoutes shows what arrived.
-func demoRoutes(store *simulator.Store) map[string]http.Handler {
-	return map[string]http.Handler{
-		"GET /demo/messages": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func demoRoutes(store *simulator.Store) []admin.Route {
+	return []admin.Route{
+		{Pattern: "GET /demo/messages", Role: admin.Readonly, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			json.NewEncoder(w).Encode(store.Summaries(0))
-		}),
-		"GET /demo": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		})},
+		{Pattern: "GET /demo", Role: admin.Readonly, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			writeDemoPage(w, store.Summaries(200))
-		}),
+		})},
 	}
 }
 

@@ -33,6 +33,10 @@ func (a *app) reload(ctx context.Context, path string) error {
 	if _, err := split.NewRouter(a.live, routerConfig(cfg, a.extra)); err != nil {
 		return err
 	}
+	settings, err := adminSettings(cfg)
+	if err != nil {
+		return err
+	}
 	rc, up, err := a.relayConfig(ctx, cfg)
 	if err != nil {
 		return err
@@ -42,6 +46,7 @@ func (a *app) reload(ctx context.Context, path string) error {
 	}
 	err = errors.Join(a.router.Reconfigure(routerConfig(cfg, a.extra)), a.quota.Reconfigure(quotaConfig(cfg)), a.setLog(cfg))
 	a.smtp.SetAccess(acc)
+	a.api.Reconfigure(settings)
 	a.relay.Reconfigure(rc)
 	a.cfg.Store(cfg)
 	previous := a.upstreams.Swap(up)

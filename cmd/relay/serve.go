@@ -103,6 +103,7 @@ func addresses(cfg *config.Config) []string {
 // drain lets load balancers notice first (readyz is 503 for drain.grace while
 // everything is still served), then finishes what is in flight.
 func (a *app) drain() error {
+	a.draining.Store(true)
 	a.ready.Store(false)
 	cfg := a.cfg.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Drain.Deadline)
@@ -149,9 +150,8 @@ func listenAdmin(address string) (net.Listener, error) {
 }
 
 // serveHTTP serves until the returned function is called.
-func serveHTTP(l net.Listener, h http.Handler, log *slog.Logger) (stop func()) {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+func serveHTTP(l net.Listener, s *http.Server, log *slog.Logger) (stop func()) {
+	s.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	go s.Serve(l)
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -94,9 +94,16 @@ func (l *Limiter) Reconfigure(cfg Config) error {
 	return nil
 }
 
-// SetAccount brings SendQuota of GetAccount: Max24HourSend (-1 is unlimited),
-// MaxSendRate and SentLast24Hours. Values that are no quota are ignored.
+// unlimitedRate stands for a MaxSendRate of -1, which a real account never
+// has: more than any machine sends, and still a number to divide by.
+const unlimitedRate = 1e6
+
+// SetAccount brings SendQuota of GetAccount: Max24HourSend and MaxSendRate (-1
+// is unlimited), and SentLast24Hours. Values that are no quota are ignored.
 func (l *Limiter) SetAccount(max24, maxRate, sent float64) {
+	if maxRate == Unlimited {
+		maxRate = unlimitedRate
+	}
 	if !(maxRate > 0) || !(max24 > 0 || max24 == Unlimited) || !(sent >= 0) {
 		return
 	}

@@ -257,6 +257,9 @@ func (t *Transaction) send(ctx context.Context, l *leg, m *message) ending {
 	t.tag(l, m.SESTags)
 	trace := traceHeader(t.env, t.cfg.Hostname, t.r.now())
 	start := t.r.now()
+	n := t.r.underWay(l.route)
+	n.Add(1)
+	defer n.Add(-1)
 	receipt, err := l.delivery.Send(ctx, newHeldBody(m.parts(trace, l.hop.Header)))
 	took := t.r.now().Sub(start)
 	t.waited += took

@@ -55,6 +55,7 @@ func (c *Config) hop(r Route) *Hop {
 // Relay makes transactions.
 type Relay struct {
 	cfg     atomic.Pointer[Config]
+	sending [2]atomic.Int64 // messages under way to SES and to Cuenote
 	memory  *Budget
 	metrics *metrics
 	observe func(*Record)
@@ -77,6 +78,27 @@ func (r *Relay) Reconfigure(cfg Config) { r.cfg.Store(&cfg) }
 // upstream says about the reverse-path is told at the first recipient.
 func (r *Relay) Begin(env *Envelope) *Transaction {
 	return &Transaction{r: r, cfg: r.cfg.Load(), env: env, begun: r.now()}
+}
+
+// HopStatus is what operators see of an upstream beside its counters.
+type HopStatus struct {
+	Open     bool   // the breaker
+	Because  string // class of the error that opened it
+	InFlight int64  // messages under way
+}
+
+// Hop returns the state of an upstream.
+func (r *Relay) Hop(route Route) HopStatus {
+	s := HopStatus{InFlight: r.underWay(route).Load()}
+	s.Open, s.Because = r.cfg.Load().hop(route).Breaker.Open()
+	return s
+}
+
+func (r *Relay) underWay(route Route) *atomic.Int64 {
+	if route == SES {
+		return &r.sending[0]
+	}
+	return &r.sending[1]
 }
 
 // tagger is implemented by deliveries that carry message tags (SES).

@@ -27,6 +27,9 @@ func (t *Transaction) stream(ctx context.Context, l *leg, src *timedSource) endi
 		return failed(l, errMemory())
 	}
 	defer s.free()
+	n := t.r.underWay(l.route)
+	n.Add(1)
+	defer n.Add(-1)
 	start, idle := t.r.now(), src.waited
 	receipt, err := l.delivery.Send(ctx, s)
 	took := t.r.now().Sub(start) - (src.waited - idle)
