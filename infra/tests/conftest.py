@@ -1,6 +1,7 @@
 """One emulator for the whole run; the stacks are deployed into it by the real Sceptre."""
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -23,12 +24,12 @@ def server():
     s.stop()
 
 
-def run_sceptre(*args, check=True, **env):
+def run_sceptre(*args, check=True, project=INFRA, **env):
     """Runs the operator's own command, from the operator's own lock file."""
     full = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and k != "VIRTUAL_ENV"}
     full.update(AWS_ENDPOINT_URL=emulator.ENDPOINT["url"] or "http://127.0.0.1:9", AWS_ACCESS_KEY_ID="emulator", AWS_SECRET_ACCESS_KEY="emulator",
                 AWS_DEFAULT_REGION=emulator.REGION, AWS_EC2_METADATA_DISABLED="true", **env)
-    done = subprocess.run(["uv", "run", "--frozen", "-q", "--project", str(INFRA), "python", str(TESTS / "sceptre_now.py"), "--dir", str(INFRA), *args],
+    done = subprocess.run(["uv", "run", "--frozen", "-q", "--project", str(INFRA), "python", str(TESTS / "sceptre_now.py"), "--dir", str(project), *args],
                           capture_output=True, text=True, env=full, stdin=subprocess.DEVNULL, timeout=300)
     if check and done.returncode:
         raise AssertionError(f"sceptre {' '.join(args)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -60,14 +61,13 @@ class Stacks:
         return [r for r in emulator.DEPLOYED.values() if r.type == resource_type and r.stack.startswith(f"ses-migration-{env}-")]
 
 
-def deploy(env):
+def deploy(env, project=INFRA):
     """The operator's order: base first, then the function's code, then the rest."""
-    out = [run_sceptre("create", "-y", f"{env}/base.yaml")]
+    out = [run_sceptre("create", "-y", f"{env}/base.yaml", project=project)]
     put_code(env)
-    out.append(run_sceptre("launch", "-y", env))
+    out.append(run_sceptre("launch", "-y", env, project=project))
     for optional in ("network", "relay"):
-        if (INFRA / "config" / env / f"{optional}.yaml").exists():
-            out.append(run_sceptre("create", "-y", f"{env}/{optional}.yaml"))
+        out.append(run_sceptre("create", "-y", f"{env}/{optional}.yaml", project=project))
     return "".join(d.stdout + d.stderr for d in out)
 
 
@@ -85,9 +85,23 @@ CODE_KEY = "mask-events/0.1.0/mask-events.zip"
 
 
 @pytest.fixture(scope="session")
-def stacks(server):
+def project(tmp_path_factory):
+    """The project as it stands, but that production's relay is a fleet: so both
+    values of SharedState are deployed."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(INFRA / "config", root / "config")
+    shutil.copytree(INFRA / "templates", root / "templates")
+    relay = root / "config" / "prod" / "relay.yaml"
+    text = relay.read_text()
+    assert text.count("SharedState: none ") == 1
+    relay.write_text(text.replace("SharedState: none ", "SharedState: valkey "))
+    return root
+
+
+@pytest.fixture(scope="session")
+def stacks(server, project):
     """Both environments, in one account (X-13)."""
     s = Stacks()
     for env in ENVIRONMENTS:
-        s.log[env] = deploy(env)
+        s.log[env] = deploy(env, project)
     return s

@@ -156,6 +156,14 @@ def unuser(c, p, r):
 
 # ---- logs, metrics, topics, trail -------------------------------------------
 
+def log_group(c, p, r):
+    logs, name = c("logs"), r["name"]
+    logs.create_log_group(logGroupName=name, **({"kmsKeyId": p["KmsKeyId"]} if p.get("KmsKeyId") else {}), tags={t["Key"]: t["Value"] for t in p.get("Tags") or []})
+    if p.get("RetentionInDays"):
+        logs.put_retention_policy(logGroupName=name, retentionInDays=int(p["RetentionInDays"]))
+    return {"Arn": f"arn:aws:logs:{r['region']}:{r['account']}:log-group:{name}:*", "__ref__": name}      # AWS has the ":*", moto has not
+
+
 def metric_filter(c, p, r):
     transformations = []
     for t in p["MetricTransformations"]:
@@ -305,6 +313,7 @@ BACK = {
     "AWS::KinesisFirehose::DeliveryStream": (firehose, lambda c, p, r: c("firehose").delete_delivery_stream(DeliveryStreamName=r["name"])),
     "AWS::S3::BucketPolicy": (lambda c, p, r: c("s3").put_bucket_policy(Bucket=p["Bucket"], Policy=json.dumps(p["PolicyDocument"])) and None,
                               lambda c, p, r: c("s3").delete_bucket_policy(Bucket=p["Bucket"])),
+    "AWS::Logs::LogGroup": (log_group, lambda c, p, r: c("logs").delete_log_group(logGroupName=r["name"])),
     "AWS::Logs::LogStream": (lambda c, p, r: c("logs").create_log_stream(logGroupName=p["LogGroupName"], logStreamName=r["name"]) and None, None),
     "AWS::Logs::MetricFilter": (metric_filter, lambda c, p, r: c("logs").delete_metric_filter(logGroupName=p["LogGroupName"], filterName=r["name"])),
     "AWS::CloudWatch::Alarm": (alarm, lambda c, p, r: c("cloudwatch").delete_alarms(AlarmNames=[r["name"]])),
