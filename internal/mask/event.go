@@ -1,8 +1,10 @@
 package mask
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Event masks one SES event: a JSON object as SES publishes it through an event
@@ -58,7 +60,8 @@ func (e *event) rememberAddresses(n *node) {
 	})
 }
 
-// addresses returns the addresses in a text, as they stand there.
+// addresses returns the addresses in a text, as they stand there; without its
+// domain one whose domain holds the local part of another.
 func addresses(s string) []string {
 	t := passages.Get().(*passage)
 	defer passages.Put(t)
@@ -68,7 +71,13 @@ func addresses(s string) []string {
 	}
 	var found []string
 	for _, s := range t.spans {
-		if s.kind == address && len(s.domain) > 0 {
+		switch {
+		case s.kind != address || len(s.domain) == 0:
+		case slices.ContainsFunc(t.locals, func(l []byte) bool {
+			return indexFold(s.domain, l) >= 0 && !bytes.EqualFold(s.local, l)
+		}):
+			found = append(found, string(s.local))
+		default:
 			found = append(found, string(s.local)+"@"+string(s.domain))
 		}
 	}

@@ -218,6 +218,7 @@ func FuzzEvent(f *testing.F) {
 			f.Add(data, "ichiro.tanaka", "550 5.1.1 ", uint8(i+5*j), uint16(7*j))
 		}
 	}
+	f.Add([]byte(`{"mail":{"source":"x"}}`), "ichiro.tanaka", "55\x9c\xb80 5.1.@ ", uint8(23), uint16(1))
 	m := newTest(f, Masked)
 	f.Fuzz(func(t *testing.T, data []byte, local, before string, form uint8, place uint16) {
 		base, err := m.Event(data)

@@ -39,7 +39,7 @@ var (
 // event data that Amazon SES publishes", SES developer guide.
 var eventRule = fields(map[string]rule{
 	"eventType": eventType, "notificationType": eventType,
-	"destination": addressRule, "sourceIp": ipRule, // normalised at the top level
+	"destination": addressRule, "sourceIp": ipRule, "recordId": identifier, // normalised at the top level
 	"mail":          mailRule,
 	"send":          {},
 	"bounce":        bounceRule,

@@ -152,7 +152,8 @@ func (t *passage) findRepeats(v *view) {
 }
 
 // merge sorts the spans and unites those that overlap. Of two of one kind the
-// one found with fewer escapes undone says what is shown.
+// longer one with the same start says what is shown, else the one that starts
+// first, else the one found with fewer escapes undone.
 func (t *passage) merge() {
 	if !slices.IsSortedFunc(t.spans, byStart) {
 		slices.SortStableFunc(t.spans, byStart)
@@ -165,7 +166,7 @@ func (t *passage) merge() {
 		}
 		last := &out[len(out)-1]
 		start, end := last.start, max(last.end, s.end)
-		if s.kind > last.kind {
+		if s.kind > last.kind || s.kind == last.kind && s.start == start && s.end > last.end {
 			*last = s
 		}
 		last.start, last.end = start, end

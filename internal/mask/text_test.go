@@ -26,7 +26,7 @@ func TestText(t *testing.T) {
 		{"taro@a.jp,jiro@b.jp", "t***#@a.jp,j***#@b.jp"},
 		{"'taro.yamada@docomo.ne.jp' is unknown", "'t***#@docomo.ne.jp' is unknown"},
 		{"taro.yamada (comment) @ docomo.ne.jp", "t***#@ docomo.ne.jp"},
-		{"x@y@docomo.ne.jp", "***#@docomo.ne.jp"},
+		{"x@y@docomo.ne.jp", "x***#@docomo.ne.jp"},
 		// display names
 		{`"Yamada Taro" <taro@goo.ne.jp>`, `[masked 13] <t***#@goo.ne.jp>`},
 		{`To: 山田 太郎 <taro@goo.ne.jp>`, `To: [masked 13] <t***#@goo.ne.jp>`},
