@@ -80,6 +80,7 @@ func postfixLines(cfg *config.Config, o postfixOptions) ([]string, error) {
 	s.comment("Keep the old main.cf under a name that a second run does not overwrite:")
 	s.comment("  cp -p /etc/postfix/main.cf /etc/postfix/main.cf.backup.$(date +%%Y%%m%%dT%%H%%M%%S)")
 	s.nextHop(l, hosts)
+	s.lookup(l, hosts)
 	s.tls(l, hosts)
 	s.auth(cfg, l, hosts)
 	s.concurrency(cfg, l, hosts, o)

@@ -30,7 +30,7 @@ func TestPostfixTakesEveryLine(t *testing.T) {
 		"two relays, verified": {"listeners: [{address: \"0.0.0.0:25\", tls: required}]\n" + tls,
 			[]string{"--name", "relay-a.goo.ne.jp,relay-b.goo.ne.jp", "--servers", "1", "--rate", "6000"}, map[string]string{
 				"relayhost": "[relay-a.goo.ne.jp]:25, [relay-b.goo.ne.jp]:25", "smtp_tls_security_level": "secure",
-				"smtp_tls_secure_cert_match": "nexthop", "smtp_tls_wrappermode": "no", "default_destination_concurrency_limit": "140",
+				"smtp_tls_secure_cert_match": "nexthop", "smtp_host_lookup": "dns, native", "smtp_tls_wrappermode": "no", "default_destination_concurrency_limit": "140",
 				"smtp_connection_cache_destinations": "relay-a.goo.ne.jp, relay-b.goo.ne.jp",
 			}, "smtp unix - - y - 190 smtp -o soft_bounce=yes"},
 		"lmtp, implicit, by address": {"listeners: [{address: \"10.0.0.1:24\", tls: implicit, protocol: lmtp}]\n" + tls, nil, map[string]string{
@@ -69,6 +69,15 @@ func TestPostfixTakesEveryLine(t *testing.T) {
 			out, err := exec.Command(postconf, "-c", dir, "-M", service+"/unix").CombinedOutput()
 			if got := strings.Join(strings.Fields(string(out)), " "); err != nil || got != row.master {
 				t.Errorf("master.cf has %q, want %q (%v)", got, row.master, err)
+			}
+			// Without tlsproxy a kept TLS connection is a deferred mail (tried).
+			reuse, err := exec.Command(postconf, "-c", dir, "-h", service+"_tls_connection_reuse").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			proxy, err := exec.Command(postconf, "-c", dir, "-M", "tlsproxy/unix").Output()
+			if wants := strings.TrimSpace(string(reuse)) == "yes"; err != nil || wants != (len(proxy) > 0) {
+				t.Errorf("TLS connections kept: %v, tlsproxy: %q (%v)", wants, proxy, err)
 			}
 		})
 	}

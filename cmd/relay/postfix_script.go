@@ -49,6 +49,15 @@ func (s *script) nextHop(l config.Listener, hosts []string) {
 	s.set("default_transport", "smtp")
 }
 
+// lookup finds relays that have a name in /etc/hosts only.
+func (s *script) lookup(l config.Listener, hosts []string) {
+	if ipOf(hosts[0]) != "" {
+		return
+	}
+	s.comment("By default Postfix asks DNS only; this also finds a name that stands in /etc/hosts.")
+	s.set(prefix(l)+"_host_lookup", "dns, native")
+}
+
 // tls chooses the level from the listener: verified where it can be.
 func (s *script) tls(l config.Listener, hosts []string) {
 	p := prefix(l)
@@ -58,7 +67,7 @@ func (s *script) tls(l config.Listener, hosts []string) {
 		s.set(p+"_tls_security_level", "none")
 		s.set(p+"_tls_wrappermode", "no")
 		return
-	case strings.Contains(hosts[0], "["+ipOf(hosts[0])+"]"):
+	case ipOf(hosts[0]) != "":
 		s.comment("encrypt, not secure: an IP address cannot be verified. Give --name as in the certificate.")
 		s.set(p+"_tls_security_level", "encrypt")
 	default:
@@ -74,8 +83,9 @@ func (s *script) tls(l config.Listener, hosts []string) {
 		wrapper = "yes"
 	}
 	s.set(p+"_tls_wrappermode", wrapper)
-	s.comment("Connections are kept with their TLS session.")
+	s.comment("Connections are kept with their TLS session. That needs tlsproxy, which a stock master.cf has as a comment only.")
 	s.set(p+"_tls_connection_reuse", "yes")
+	s.lines = append(s.lines, s.postconf()+" -M 'tlsproxy/unix=tlsproxy unix - - n - 0 tlsproxy'")
 }
 
 // ipOf returns the literal in "[127.0.0.1]:2525", or "" when it is a name.
