@@ -100,6 +100,8 @@ type API struct {
 	started  time.Time
 	requests chan struct{} // holds one per request under way
 	streams  chan struct{}
+	closing  chan struct{} // closed when a server shuts down: streams of events would keep it waiting
+	close    sync.Once
 
 	mu     sync.Mutex           // guards what follows
 	since  map[string]time.Time // alarms that stand
@@ -113,7 +115,7 @@ func New(cfg Config, settings Settings) *API {
 	}
 	a := &API{Config: cfg, mux: http.NewServeMux(), table: map[string]Route{}, origin: http.NewCrossOriginProtection(), started: cfg.Now(),
 		metrics:  promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: ioTime}),
-		requests: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams), since: map[string]time.Time{}}
+		requests: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams), closing: make(chan struct{}), since: map[string]time.Time{}}
 	a.Reconfigure(settings)
 	for _, r := range append(a.routes(), cfg.Extra...) {
 		a.table[r.Pattern] = r
@@ -129,8 +131,10 @@ func (a *API) Reconfigure(s Settings) { a.settings.Store(&s) }
 // Server returns a server for the API with limits on time and size. The caller
 // serves and shuts down.
 func (a *API) Server() *http.Server {
-	return &http.Server{Handler: a, ReadHeaderTimeout: ioTime / 2, ReadTimeout: ioTime, WriteTimeout: 2 * ioTime,
+	s := &http.Server{Handler: a, ReadHeaderTimeout: ioTime / 2, ReadTimeout: ioTime, WriteTimeout: 2 * ioTime,
 		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
+	s.RegisterOnShutdown(func() { a.close.Do(func() { close(a.closing) }) })
+	return s
 }
 
 // ServeHTTP lets a request through to its handler, or refuses it.
@@ -226,7 +230,7 @@ func (p *statusProbe) WriteHeader(status int)      { p.status = status }
 // secure sets what every answer has. The page loads nothing from elsewhere and
 // stands in no frame.
 func secure(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")

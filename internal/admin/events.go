@@ -58,6 +58,8 @@ func (a *API) run(r *http.Request, s *stream) {
 		select {
 		case <-r.Context().Done():
 			return
+		case <-a.closing:
+			return
 		case <-split.Changed():
 		case <-tick.C:
 		}

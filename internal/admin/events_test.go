@@ -158,3 +158,20 @@ func TestEventsOutliveTheReadTimeout(t *testing.T) {
 		next(t, events, "status")
 	}
 }
+
+// A console that is open does not hold up the shutdown.
+func TestShutdownEndsStreams(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	server := serve(t, f)
+	events, cancel := listen(t, f, server, http.Header{})
+	defer cancel()
+	next(t, events, "status")
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	if err := server.Config.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range events { // until it is closed
+	}
+}

@@ -1,8 +1,10 @@
 package split
 
 import (
+	"context"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -321,5 +323,55 @@ func TestExplainDoesNotDraw(t *testing.T) {
 	null.ReversePath = relay.Address{}
 	if e := r.Explain(null, testRecipient); e.Share != 0 || e.Reason != relay.ReasonNullSender || e.Route != relay.Cuenote {
 		t.Errorf("%+v", e)
+	}
+}
+
+// Routes are decided while everything around them changes.
+func TestRouterUnderChange(t *testing.T) {
+	t.Parallel()
+	r := testRouter(t, 5000, Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	change := func(f func(i int) error) {
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				if err := f(i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	change(func(i int) error {
+		_, err := r.live.Set(context.Background(), r.live.Current().Version, Percent(i%int(Full)), "r", "w")
+		return err
+	})
+	change(func(i int) error { return r.SetIdentities([]string{"goo.ne.jp"}) })
+	change(func(i int) error {
+		r.MarkUnverified("other.example", time.Now().Add(time.Minute))
+		return r.Reconfigure(Config{Identities: []string{"goo.ne.jp"}, Rules: []Rule{{Name: "pin", RecipientDomain: "docomo.ne.jp", Route: "cuenote"}}})
+	})
+	for range 20_000 {
+		d := r.Route(testEnvelope(), testRecipient)
+		if d.Reason != relay.ReasonSplit || d.Step == "" {
+			t.Fatalf("%+v", d)
+		}
+	}
+	cancel()
+	wg.Wait()
+}
+
+func BenchmarkRoute(b *testing.B) {
+	live, err := NewLive(b.Context(), NewMemoryStore(), LiveConfig{Initial: 5000})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := NewRouter(live, Config{Identities: []string{"goo.ne.jp"}, By: ByRecipient, Rules: []Rule{{RecipientDomain: "docomo.ne.jp", Route: "cuenote"}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	env := testEnvelope()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Route(env, testRecipient)
 	}
 }

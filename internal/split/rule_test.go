@@ -163,3 +163,22 @@ func TestKey(t *testing.T) {
 		}
 	}
 }
+
+func FuzzCompile(f *testing.F) {
+	f.Add("info@goo.ne.jp", ".example.jp", "10.0.0.0/8", "ses")
+	f.Add("*@.example.jp", "*.example.jp", "::ffff:1.2.3.4/97", "split")
+	f.Add(`"a b"@x.jp`, "..", "mx1", "cuenote")
+	f.Fuzz(func(t *testing.T, address, dom, client, route string) {
+		rules, err := Compile([]Rule{{Name: "r", Sender: address, Recipient: address, SenderDomain: dom, RecipientDomain: dom, Client: client, Route: route}})
+		if (rules == nil) == (err == nil) {
+			t.Fatal("neither rules nor an error, or both")
+		}
+		if err != nil {
+			return
+		}
+		env, to := testEnvelope(), relay.Address{Local: "fuzz", Domain: "unrelated.test"}
+		if rules.first(env, to) != nil && (address != "" && !strings.Contains(strings.ToLower(address), "@") || dom != "" && !strings.HasSuffix("unrelated.test", strings.ToLower(strings.TrimSuffix(dom, ".")))) {
+			t.Fatalf("%q %q %q matches %v", address, dom, client, to)
+		}
+	})
+}

@@ -56,6 +56,7 @@ function translate() {
   $("language").lang = lang === "ja" ? "en" : "ja";
   $("brake-sure").textContent = t("brakeSure");
   setLink(link);
+  delete $("alarms").dataset.text; // its dates are written anew
   if (status) show(status);
 }
 
@@ -169,8 +170,9 @@ async function read(reader) {
     // A connection that died without a word ends here too: events come every second.
     let timer;
     const late = new Promise((_, no) => { timer = setTimeout(() => no(new Error("late")), 10000); });
-    const { done, value } = await Promise.race([reader.read(), late]).catch((e) => { reader.cancel(); throw e; });
-    clearTimeout(timer);
+    const { done, value } = await Promise.race([reader.read(), late])
+      .catch((e) => { reader.cancel().catch(() => {}); throw e; })
+      .finally(() => clearTimeout(timer));
     if (done) return;
     setLink("live");
     buffer += text.decode(value, { stream: true });
