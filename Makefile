@@ -5,6 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 COMMIT    ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LDFLAGS   := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 RACE      ?= -race
+ARCH      ?= $(shell $(GO) env GOARCH)
 TESTFLAGS ?=
 
 .PHONY: build run test lint bench loadtest image infra-test lambda fuzz docs clean
@@ -24,6 +25,17 @@ lint: ## gofmt, vet, staticcheck, import arrows, known vulnerabilities
 
 bench: ## Go benchmarks, ready for benchstat
 	$(GO) test -run '^$$' -bench . -benchmem -count=$${COUNT:-6} ./internal/... | tee bench.out
+
+loadtest: build ## 100,000 mails a minute for one minute, and its report
+	sh scripts/loadtest.sh
+
+image: ## a container image without an engine: dist/relay-image.tar
+	mkdir -p dist
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/relay-linux-$(ARCH) ./cmd/relay
+	cd scripts/image && $(GO) run . -binary ../../dist/relay-linux-$(ARCH) -arch $(ARCH) -tag sesrelay:$(VERSION) -out ../../dist/relay-image.tar
+
+infra-test: ## the Sceptre project: linted, rendered, deployed into an emulator
+	sh infra/tests/run.sh
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	sh scripts/fuzz.sh $${FUZZTIME:-30s}

@@ -79,6 +79,10 @@ func demoRoutes(store *simulator.Store) []admin.Route {
 			w.Header().Set("Content-Type", "application/json")
 			json.NewEncoder(w).Encode(store.Summaries(0))
 		})},
+		{Pattern: "GET /demo/style.css", Role: admin.Readonly, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/css; charset=utf-8")
+			io.WriteString(w, demoStyle)
+		})},
 		{Pattern: "GET /demo", Role: admin.Readonly, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			writeDemoPage(w, store.Summaries(200))

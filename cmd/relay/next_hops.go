@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -50,14 +48,8 @@ func (a *app) newCuenote(cfg *config.Config) (*cuenote.Client, error) {
 		Connections: cfg.Cuenote.Connections, Rate: cfg.Cuenote.Rate, Timeout: cfg.Cuenote.Timeout,
 		Hostname: cfg.Hostname, Logger: a.log, Registerer: a.reg,
 	}
-	if file := cfg.Cuenote.PasswordFile; file != "" {
-		c.Password = func() (string, error) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				return "", fmt.Errorf("cuenote.password_file: %w", err)
-			}
-			return strings.TrimRight(string(b), "\r\n"), nil
-		}
+	if cfg.Cuenote.Username != "" {
+		c.Password = cfg.CuenotePassword
 	}
 	return cuenote.New(c)
 }
