@@ -121,9 +121,18 @@ func (a *app) drain() error {
 	return nil
 }
 
-// background runs what repeats: the quota's snapshot.
+// background runs what repeats: the quota's snapshot, and another try to save
+// a split that the disk could not take.
 func (a *app) background(ctx context.Context) {
 	go every(ctx, time.Minute, func() { a.saveQuota(a.cfg.Load().State.File) })
+	go every(ctx, 10*time.Second, func() {
+		if !a.live.Current().Unsaved {
+			return
+		}
+		if err := a.live.Sync(ctx); err != nil {
+			a.log.Error("the split in force is still not saved: a restart would forget it", "error", err.Error())
+		}
+	})
 }
 
 // every calls f at the interval until ctx ends.
