@@ -94,6 +94,9 @@ func (b *body) read(p []byte) int {
 		b.raw += int64(used)
 		b.size += int64(n)
 		b.judge()
+		if b.dec.done {
+			in.shrink() // an upstream may take long now
+		}
 		if b.raw > 2*b.g.srv.limits.MessageSize+1<<20 { // far past a limit that EHLO names: not waited for
 			b.lost = true
 			return 0
@@ -123,10 +126,12 @@ func (b *body) judge() {
 // trickle may not.
 func (b *body) fill() {
 	l := &b.g.srv.limits
-	earned := time.Duration(min(b.raw, l.MessageSize)) * time.Second / time.Duration(l.DataRate)
-	b.g.raw.SetReadDeadline(b.started.Add(l.Data + earned))
+	earned := time.Duration(float64(min(b.raw, l.MessageSize)) / float64(l.DataRate) * float64(time.Second))
+	end := b.started.Add(l.Data + earned)
+	b.g.raw.SetReadDeadline(end)
 	switch err := b.g.in.fill(); {
 	case err == nil:
+	case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end): // a drain took us for idle
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.lose("client_slow", replyTimeout, err)
 	default:

@@ -128,8 +128,8 @@ func (g *guard) nextLine() ([]byte, error) {
 // await writes what the client waits for, and sets the deadline for its next
 // command.
 func (g *guard) await() error {
-	if err := g.flush(); err != nil {
-		return err
+	if g.flush() != nil {
+		return io.EOF
 	}
 	g.in.shrink()
 	g.until = g.deadline()

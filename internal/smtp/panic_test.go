@@ -2,10 +2,12 @@ package smtp
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"sesrelay/internal/relay"
@@ -76,6 +78,24 @@ func TestPanics(t *testing.T) {
 				t.Errorf("%s: not logged", where)
 			}
 		}
+	}
+}
+
+// TestReaderThatOutlivesAPanic cannot take the next bytes of the client either.
+func TestReaderThatOutlivesAPanic(t *testing.T) {
+	t.Parallel()
+	var late atomic.Pointer[relay.Source]
+	k := &keeper{data: func(_ context.Context, _ *mail, src relay.Source) []relay.Reply {
+		src.Open()
+		late.Store(&src)
+		panic("boom")
+	}}
+	_, address := serve(t, k, nil)
+	c := open(t, address)
+	c.toData()
+	c.want("421 4.3.0")
+	if _, err := (*late.Load()).Read(make([]byte, 1)); !errors.Is(err, errBodyOver) {
+		t.Errorf("read: %v", err)
 	}
 }
 

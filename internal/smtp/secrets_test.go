@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,9 +48,19 @@ func testCertificate(t testing.TB) func() (*tls.Certificate, error) {
 	return func() (*tls.Certificate, error) { return &c, nil }
 }
 
+var opsOnly struct {
+	once  sync.Once
+	users *Users
+}
+
 // testUsers has one user: ops with the password secret.
 func testUsers(t testing.TB) *Users {
 	t.Helper()
+	opsOnly.once.Do(func() { opsOnly.users = newTestUsers(t) })
+	return opsOnly.users
+}
+
+func newTestUsers(t testing.TB) *Users {
 	h, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
