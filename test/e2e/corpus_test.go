@@ -18,6 +18,8 @@ type corpusMail struct {
 	from    string
 	to      []string
 	content []byte // CRLF lines, not dot-stuffed
+
+	parameters string // further ones of MAIL, with a blank before each
 }
 
 // corpus makes n mails that look like what a Japanese portal sends, and some
@@ -152,7 +154,7 @@ func alternative(rnd *rand.Rand) (string, string) {
 func large(n int) corpusMail {
 	line := strings.Repeat("0123456789abcdef", 4) + "\r\n"
 	m := corpusMail{id: "large", from: "news-1@goo.ne.jp", to: []string{"large@example.jp"}}
-	m.content = []byte("From: <news-1@goo.ne.jp>\r\nX-Test-Id: large\r\nMessage-ID: <large@goo.ne.jp>\r\nSubject: large\r\n\r\n" + strings.Repeat(line, n/len(line)))
+	m.content = []byte("From: <news-1@goo.ne.jp>\r\nX-Test-Id: large\r\nMessage-ID: <large@goo.ne.jp>\r\nTo: <large@example.jp>\r\nDate: Mon, 23 Nov 2026 10:00:00 +0900\r\nSubject: large\r\n\r\n" + strings.Repeat(line, n/len(line)))
 	return m
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func startPostfix(t *testing.T, relayhost string, lines ...string) *postfix {
 		run(t, "postfix", "-c", p.dir, "stop")
 		if t.Failed() {
 			if log, err := os.ReadFile(p.log); err == nil {
-				t.Logf("Postfix's log:\n%s", tail(string(log), 60))
+				t.Logf("Postfix's log:\n%s", troubles(string(log)))
 			}
 		}
 	})
@@ -120,6 +121,38 @@ func (p *postfix) drained(t *testing.T, patience time.Duration) {
 		}
 		return nil
 	})
+}
+
+// troubles are the lines of Postfix's log that are no delivery as usual.
+func troubles(log string) string {
+	var lines []string
+	for line := range strings.Lines(log) {
+		for _, word := range []string{"status=deferred", "status=bounced", "warning:", "fatal:", "panic:", "lost connection", "timed out", "refused", "suspended"} {
+			if strings.Contains(line, word) {
+				lines = append(lines, strings.TrimRight(line, "\n"))
+				break
+			}
+		}
+	}
+	return tail(strings.Join(lines, "\n"), 30)
+}
+
+// statuses counts the deliveries of Postfix's log by status: sent, deferred, bounced.
+func (p *postfix) statuses(t *testing.T) map[string]int {
+	t.Helper()
+	n := map[string]int{}
+	for _, m := range statusOf.FindAllStringSubmatch(p.logged(t), -1) {
+		n[m[1]]++
+	}
+	return n
+}
+
+var statusOf = regexp.MustCompile(`status=([a-z]+) `)
+
+// flush makes Postfix try everything that is deferred now.
+func (p *postfix) flush(t *testing.T) {
+	t.Helper()
+	run(t, "postqueue", "-c", p.dir, "-f")
 }
 
 // logged returns Postfix's log.

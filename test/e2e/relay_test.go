@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,51 +11,118 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// relayBinary is built once, with the race detector.
-var relayBinary string
+// binaries are built once. The tests use the one with the race detector,
+// except where they measure memory or only start many processes.
+var binaries struct {
+	dir   string
+	plain func() (string, error)
+	race  func() (string, error)
+}
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		flag.Parse()
 		dir, err := os.MkdirTemp("", "relay-e2e")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		relayBinary = filepath.Join(dir, "relay")
-		build := exec.Command("go", "build", "-race", "-o", relayBinary, "sesrelay/cmd/relay")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building the relay: %v\n%s", err, out)
-			return 1
+		binaries.dir = dir
+		binaries.plain = sync.OnceValues(func() (string, error) { return buildRelay("relay") })
+		binaries.race = sync.OnceValues(func() (string, error) { return buildRelay("relay-race", "-race") })
+		if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+			flag.Set("test.parallel", "8") // most tests wait for other processes
 		}
-		return m.Run()
+		code := m.Run()
+		if code == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" {
+			code = judgeMetrics()
+		}
+		return code
 	}())
 }
 
+func buildRelay(name string, flags ...string) (string, error) {
+	path := filepath.Join(binaries.dir, name)
+	args := append(append([]string{"build"}, flags...), "-o", path, "sesrelay/cmd/relay")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the relay: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+// binary returns the relay's path.
+func binary(t *testing.T, plain bool) string {
+	t.Helper()
+	build := binaries.race
+	if plain {
+		build = binaries.plain
+	}
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // relayOptions is what a test sets; the rest of the configuration is the
-// contract's default.
+// contract's default, but for what makes tests slow.
 type relayOptions struct {
-	ses     string // base URL of the SES endpoint
-	cuenote string // host:port
-	percent string // split.ses_percent; "" = 0
-	more    string // further YAML, top level
-	smtp    string // listener address; "" = a free port
-	admin   string
-	state   string // state.file; "" = none
-	listen  string // further lines of the listener
+	ses     string   // base URL of the SES endpoint
+	cuenote string   // host:port
+	percent string   // split.ses_percent; "" = 0
+	smtp    string   // listener address; "" = a free port
+	admin   string   // its address; "" = a free port
+	set     settings // further keys
+	plain   bool     // without the race detector
+	env     []string // further environment
 }
 
 // relayProcess is a running `relay serve`.
 type relayProcess struct {
 	*process
-	smtp, admin, config string
+	binary, smtp, admin, config string
+	options                     relayOptions
+	token                       string
 }
 
+// settings returns the whole configuration.
+func (o *relayOptions) settings() settings {
+	s := settings{
+		"hostname":                "relay-1.goo.ne.jp",
+		"listeners":               "[" + listener(o.smtp) + "]",
+		"split.ses_percent":       "0",
+		"ses.endpoint":            fmt.Sprintf("%q", o.ses),
+		"cuenote.address":         fmt.Sprintf("%q", o.cuenote),
+		"quota.rate":              "5000",
+		"quota.daily":             "1000000",
+		"drain.grace":             "0s",
+		"admin.address":           fmt.Sprintf("%q", o.admin),
+		"breaker.min_requests":    "1000000", // the breaker has its own test
+		"breaker.open_for":        "100ms",
+		"ses.configuration_set":   configurationSet,
+		"ses.identities":          "[goo.ne.jp]",
+		"access.networks":         "[127.0.0.0/8]",
+		"limits.connections":      "5000",
+		"limits.recipients":       "50",
+		"limits.message_size":     "40MiB",
+		"quota.headroom":          "1",
+		"admin.networks.admin":    "[127.0.0.0/8]",
+		"admin.networks.readonly": "[127.0.0.0/8]",
+	}
+	if o.percent != "" {
+		s["split.ses_percent"] = o.percent
+	}
+	return s.with(o.set)
+}
+
+// startRelay runs the relay until the test ends, and returns when it is ready.
 func startRelay(t *testing.T, o relayOptions) *relayProcess {
 	t.Helper()
 	if o.smtp == "" {
@@ -63,53 +131,73 @@ func startRelay(t *testing.T, o relayOptions) *relayProcess {
 	if o.admin == "" {
 		o.admin = freePort(t)
 	}
-	r := &relayProcess{smtp: o.smtp, admin: o.admin, config: filepath.Join(t.TempDir(), "relay.yaml")}
-	write(t, r.config, o.yaml())
+	r := &relayProcess{binary: binary(t, o.plain), smtp: o.smtp, admin: o.admin, options: o, config: filepath.Join(t.TempDir(), "relay.yaml")}
+	write(t, r.config, o.settings().yaml())
 	r.process = startCommand(t, r.command("serve", "--config", r.config))
-	eventually(t, 30*time.Second, "waiting for readyz", func() error {
-		select {
-		case <-r.done:
-			return errors.New("the relay has ended: " + tail(r.out.String(), 20))
-		default:
-		}
-		resp, err := http.Get("http://" + r.admin + "/readyz")
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New(resp.Status)
-		}
-		return nil
-	})
+	r.ready(t)
+	r.scrape()
+	t.Cleanup(r.scrape) // runs before the process is stopped
 	return r
 }
 
-func (o *relayOptions) yaml() string {
-	if o.percent == "" {
-		o.percent = "0"
+// ready waits until /readyz says so.
+func (r *relayProcess) ready(t *testing.T) {
+	t.Helper()
+	eventually(t, 30*time.Second, "waiting for readyz", func() error {
+		select {
+		case <-r.done:
+			return fatal{errors.New("the relay has ended: " + tail(r.out.String(), 20))}
+		default:
+		}
+		if code := r.readyz(); code != http.StatusOK {
+			return fmt.Errorf("status %d", code)
+		}
+		return nil
+	})
+}
+
+// readyz returns the status of /readyz; 0 when nobody answers.
+func (r *relayProcess) readyz() int {
+	resp, err := http.Get("http://" + r.admin + "/readyz")
+	if err != nil {
+		return 0
 	}
-	y := fmt.Sprintf(`hostname: relay-1.goo.ne.jp
-listeners:
-  - address: %s
-    %s
-split: {ses_percent: %s}
-ses:
-  endpoint: %q
-  identities: [goo.ne.jp]
-cuenote:
-  address: %s
-state: {file: %q}
-admin: {address: %s}
-`, o.smtp, o.listen, o.percent, o.ses, o.cuenote, o.state, o.admin)
-	return y + o.more
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// again starts the same configuration after the process has ended.
+func (r *relayProcess) again(t *testing.T) *relayProcess {
+	t.Helper()
+	return startRelay(t, r.options)
+}
+
+// reload writes a new configuration and sends SIGHUP. It returns the log line
+// that says how it ended.
+func (r *relayProcess) reload(t *testing.T, yaml string) string {
+	t.Helper()
+	before := len(r.out.String())
+	write(t, r.config, yaml)
+	r.signal(syscall.SIGHUP)
+	var said string
+	eventually(t, 10*time.Second, "waiting for the reload", func() error {
+		for line := range strings.Lines(r.out.String()[before:]) {
+			if strings.Contains(line, `"reloaded"`) || strings.Contains(line, `"reload refused`) {
+				said = line
+				return nil
+			}
+		}
+		return errors.New("the log says nothing about it")
+	})
+	return said
 }
 
 // command is the relay's own command line, pointed at this process.
 func (r *relayProcess) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(relayBinary, args...)
-	cmd.Env = append(os.Environ(), "RELAY_API=http://"+r.admin,
+	cmd := exec.Command(r.binary, args...)
+	cmd.Env = append(os.Environ(), "RELAY_API=http://"+r.admin, "RELAY_TOKEN="+r.token,
 		"AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true", "NO_COLOR=1")
+	cmd.Env = append(cmd.Env, r.options.env...)
 	return cmd
 }
 
@@ -141,10 +229,6 @@ func (r *relayProcess) get(t *testing.T, path string, v any) {
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("GET %s: %s\n%s", path, resp.Status, body)
 	}
-	if s, ok := v.(*string); ok {
-		*s = string(body)
-		return
-	}
 	if err := json.Unmarshal(body, v); err != nil {
 		t.Fatalf("GET %s: %v\n%s", path, err, body)
 	}
@@ -152,6 +236,7 @@ func (r *relayProcess) get(t *testing.T, path string, v any) {
 
 // kill ends the process as a power failure would.
 func (r *relayProcess) kill() {
+	r.scrape()
 	r.signal(syscall.SIGKILL)
 	<-r.done
 }
