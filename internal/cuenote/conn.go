@@ -116,24 +116,44 @@ func (c *conn) quiet() (bool, error) {
 		return false, nil
 	}
 	pending, gone := c.socket.peek()
+	if c.tls != nil {
+		heard, err := c.heardTLS(pending)
+		if heard || err != nil {
+			return false, c.note(err)
+		}
+		pending = false
+	}
 	if gone {
 		c.gone = true
 		return false, io.EOF
 	}
-	if !pending {
-		return true, nil
+	return !pending, nil
+}
+
+// heardTLS reports whether a reply can be read from the TLS connection. It may
+// have read a record ahead of the one asked for: a read whose deadline is over
+// finds it and touches the net no more. Bytes that still wait in the kernel may
+// be a session ticket: they are taken in, and only what is inside counts.
+func (c *conn) heardTLS(pending bool) (bool, error) {
+	deadline := past
+	if pending {
+		deadline = time.Now().Add(20 * time.Millisecond)
 	}
-	if c.tls == nil {
+	c.nc.SetReadDeadline(deadline)
+	_, err := c.br.Peek(1)
+	if isTimeout(err) {
 		return false, nil
 	}
-	// Bytes below TLS may be a session ticket: only what is inside counts.
-	c.nc.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-	if _, err := c.br.Peek(1); isTimeout(err) {
-		return true, nil
-	} else if err != nil {
-		return false, c.note(err)
+	return err == nil, err
+}
+
+// lastWord reads the reply that the smarthost left before it closed, when a
+// write has failed. It does not wait for one.
+func (c *conn) lastWord(ctx context.Context, d time.Duration) bool {
+	if quiet, err := c.quiet(); quiet || err != nil {
+		return false
 	}
-	return false, nil
+	return c.read(ctx, d) == nil
 }
 
 // quit takes leave (RFC 5321 section 4.1.1.10) and closes.

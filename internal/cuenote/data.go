@@ -120,7 +120,7 @@ func (d *delivery) chunk(ctx context.Context, b []byte) error {
 		return err
 	}
 	if err := d.conn.write(ctx, b, d.client.cfg.CommandTimeout); err != nil {
-		return lost(ctx, "write the content", err)
+		return d.cutShort(ctx, err)
 	}
 	return nil
 }
@@ -142,6 +142,15 @@ func (d *delivery) silent(ctx context.Context) error {
 	return early(&k.reply)
 }
 
+// cutShort classifies a failed write of content: by the smarthost's last word
+// when it left one ("552 too large", and closed).
+func (d *delivery) cutShort(ctx context.Context, err error) error {
+	if d.conn.lastWord(ctx, d.client.cfg.CommandTimeout) {
+		return early(&d.conn.reply)
+	}
+	return lost(ctx, "write the content", err)
+}
+
 // dot writes the last bytes of the data. When they did not all leave, the
 // server cannot have seen the end of the data: not accepted.
 func (d *delivery) dot(ctx context.Context, last []byte) error {
@@ -152,7 +161,7 @@ func (d *delivery) dot(ctx context.Context, last []byte) error {
 	case err == nil:
 		return nil
 	case n < len(last):
-		return lost(context.WithoutCancel(ctx), "write the end of the content", err)
+		return d.cutShort(context.WithoutCancel(ctx), err)
 	}
 	return unanswered(err)
 }

@@ -14,16 +14,16 @@ import (
 // countingConn notes what every Write carried: without Nagle's algorithm that
 // is a packet each.
 type countingConn struct {
-	net.Conn
-	mu     *sync.Mutex
-	writes *[]string
+	*net.TCPConn // not the interface: the look at the socket goes through
+	mu           *sync.Mutex
+	writes       *[]string
 }
 
 func (c countingConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	*c.writes = append(*c.writes, string(b))
 	c.mu.Unlock()
-	return c.Conn.Write(b)
+	return c.TCPConn.Write(b)
 }
 
 // countWrites makes c note its writes.
@@ -35,7 +35,7 @@ func countWrites(c *Client) func() []string {
 		if err != nil {
 			return nil, err
 		}
-		return countingConn{nc, &mu, &writes}, nil
+		return countingConn{nc.(*net.TCPConn), &mu, &writes}, nil
 	}
 	return func() []string {
 		mu.Lock()

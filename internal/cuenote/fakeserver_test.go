@@ -18,6 +18,7 @@ import (
 //	reset         a TCP reset instead of a reply
 //	close         the end of the connection instead of a reply
 //	hang          no reply, until the client goes away
+//	wait          what follows waits for the test to close fake.waiting
 //	stall         nothing is read any more for ten minutes (of virtual time)
 //	R|reset       reply R, then a reset; also R|close
 //	R|R2          reply R, then R2 unasked
@@ -41,6 +42,7 @@ type fake struct {
 	onDot   func()        // called when content is complete, before the reply
 	reacted chan struct{} // closed when the action of "content" or "DATA" was played
 	react   sync.Once
+	waiting chan struct{}
 
 	mu    sync.Mutex // guards what follows
 	conns []*fakeConn
@@ -58,7 +60,7 @@ func newFake(scripts ...script) *fake {
 	if len(scripts) == 0 {
 		scripts = []script{{}}
 	}
-	return &fake{scripts: scripts, reacted: make(chan struct{})}
+	return &fake{scripts: scripts, reacted: make(chan struct{}), waiting: make(chan struct{})}
 }
 
 // listen serves on loopback until the test ends and returns the address.
@@ -267,6 +269,10 @@ func (s *fakeSession) do(place, line string) (code string, ok bool) {
 			s.nc.Close()
 			s.played()
 			return code, false
+		case "wait":
+			<-s.f.waiting
+			action, rest, more = strings.Cut(rest, "|")
+			continue
 		case "stall":
 			time.Sleep(10 * time.Minute)
 			return code, false

@@ -67,7 +67,7 @@ var faults = []struct {
 	{place: "DATA", open: true, want: map[string]string{"354 go|close": broken}},
 	{place: "content", open: true, want: map[string]string{ // the content is longer than the buffers on the way
 		"reset": broken, "close": broken, "stall": timedOut, "421 4.3.2 bye": shutdown, "552 5.3.4 too large": "not accepted, rejected, none, rejected, 552 5.3.4 too large",
-		"554 5.7.1 spam|hang": nonsense, "250 2.0.0 queued as early|hang": nonsense, "452 4.3.1 full|hang": "not accepted, unavailable, count, deferred, 452 4.3.1 full",
+		"552 5.3.4 too large|close": "not accepted, rejected, none, rejected, 552 5.3.4 too large", "554 5.7.1 spam|hang": nonsense, "250 2.0.0 queued as early|hang": nonsense, "452 4.3.1 full|hang": "not accepted, unavailable, count, deferred, 452 4.3.1 full",
 	}},
 	{place: "dot", open: true, want: map[string]string{
 		"450 4.2.0 later": passed4, "550 5.1.1 no such user": passed5, "421 4.3.2 bye": shutdown, "reset": unknown, "close": unknown,

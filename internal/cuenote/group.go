@@ -112,7 +112,7 @@ func (d *delivery) run(ctx context.Context, g *group, from, end int, errs []erro
 // lostOr421 looks for a last word of the server after a write has failed.
 func (d *delivery) lostOr421(ctx context.Context, during string, err error) *relay.Error {
 	k := d.conn
-	if k.gone && k.br.Buffered() > 0 && k.reply.read(k.br) == nil && k.reply.code == 421 {
+	if k.lastWord(ctx, d.client.cfg.CommandTimeout) && k.reply.code == 421 {
 		return refusal(cmdRcpt, &k.reply)
 	}
 	return lost(ctx, during, err)

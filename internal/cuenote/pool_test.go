@@ -141,6 +141,20 @@ func TestRate(t *testing.T) {
 	})
 }
 
+// TestWaitingIsBoundedInAll: the time spent on the rate is not spent again on
+// a connection.
+func TestWaitingIsBoundedInAll(t *testing.T) {
+	t.Parallel()
+	virtual(t, newFake(), func(cfg *Config) { cfg.Rate, cfg.Connections = 0.25, 1 }, func(t *testing.T, c *Client) {
+		d := begin(t, c)
+		defer d.Abort()
+		start := time.Now()
+		if e := mail(t, c, envelope(t), "a@example.jp").failure(t); e.Class != classPool || time.Since(start) != 5*time.Second {
+			t.Errorf("%v after %v", e, time.Since(start))
+		}
+	})
+}
+
 // TestClose lets running transactions finish, and late ones begin.
 func TestClose(t *testing.T) {
 	t.Parallel()

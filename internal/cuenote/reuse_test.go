@@ -57,13 +57,55 @@ func TestDeadConnectionIsReplaced(t *testing.T) {
 // no command any more.
 func TestIdleDeathNeedsNoRoundTrip(t *testing.T) {
 	t.Parallel()
-	f := newFake(script{"dot": "250 2.0.0 ok|421 4.4.2 idle too long"}, script{})
+	for _, end := range []string{"close", "reset", "421 4.4.2 idle too long"} {
+		f := newFake(script{"dot": "250 2.0.0 ok|wait|" + end}, script{})
+		c := newClient(t, f.listen(t))
+		writes := countWrites(c)
+		mail(t, c, envelope(t), "a@example.jp").ok(t)
+		close(f.waiting) // the connection is in the pool now
+		<-f.first().ended
+		mail(t, c, envelope(t), "a@example.jp").ok(t)
+		if got := writes(); len(got) != 8 { // EHLO, envelope, DATA, content, twice
+			t.Errorf("%s: writes %q", end, got)
+		}
+	}
+}
+
+// TestSpoiledConnectionIsNotKept: after 421, and after a reply that says that
+// the connection itself is not what it should be.
+func TestSpoiledConnectionIsNotKept(t *testing.T) {
+	t.Parallel()
+	for _, s := range []script{{"dot": "421 4.3.2 bye"}, {"MAIL": "530 5.7.0 Authentication required"}, {"DATA": "535 5.7.8 no"}} {
+		f := newFake(s)
+		c := newClient(t, f.listen(t))
+		mail(t, c, envelope(t), "a@example.jp").failure(t)
+		if len(c.pool.idle) != 0 || c.pool.live != 0 {
+			t.Errorf("%v: %d idle, %d live", s, len(c.pool.idle), c.pool.live)
+		}
+	}
+}
+
+// TestAnswersOfTheDeadAreForgotten: what the old connection said about a
+// recipient before it died does not stand beside what the new one says.
+func TestAnswersOfTheDeadAreForgotten(t *testing.T) {
+	t.Parallel()
+	f := newFake(script{"RCPT TO:<a@example.jp>": "450 4.2.0 later", "RCPT TO:<b@example.jp>": "421 4.3.2 bye"}, script{})
+	c := newClient(t, f.listen(t))
+	mail(t, c, envelope(t), "warm@example.jp").ok(t)
+	mail(t, c, envelope(t), "a@example.jp", "b@example.jp").ok(t)
+	if got := f.conn(1).commands; !slices.Equal(got[2:4], []string{"RCPT TO:<a@example.jp>", "RCPT TO:<b@example.jp>"}) {
+		t.Errorf("second connection %q", got)
+	}
+}
+
+// TestReplacedOnce: the connection that replaced a dead one is not replaced.
+func TestReplacedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFake(script{"MAIL#2": "reset"}, script{"DATA": "close"}, script{})
 	c := newClient(t, f.listen(t))
 	mail(t, c, envelope(t), "a@example.jp").ok(t)
-	<-f.first().ended
-	mail(t, c, envelope(t), "a@example.jp").ok(t)
-	if got := f.conn(0).commands; !slices.Equal(got, []string{"EHLO relay-1.example", "MAIL FROM:<from@goo.ne.jp>", "RCPT TO:<a@example.jp>", "DATA"}) {
-		t.Errorf("first connection: %q", got)
+	if got := describe(mail(t, c, envelope(t), "a@example.jp").failure(t)); got != broken || f.count() != 2 {
+		t.Errorf("%s, %d connections", got, f.count())
 	}
 }
 

@@ -270,3 +270,22 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestLastWord: a server that refuses and closes in the middle of the content
+// is heard, wherever the client just is.
+func TestLastWord(t *testing.T) {
+	t.Parallel()
+	big := strings.Repeat(strings.Repeat("x", 998)+"\r\n", 64)
+	for range 10 {
+		f := newFake(script{"content": "552 5.3.4 too large|close"})
+		c := newClient(t, f.listen(t))
+		body := content()
+		for range 100 {
+			body.list = append(body.list, big)
+		}
+		r := mailBody(t, context.Background(), c, envelope(t), body, "a@example.jp")
+		if got := relay.AsError(r.err); got.Reply.Code != 552 || got.Outcome != relay.NotAccepted || f.dots() != 0 {
+			t.Fatalf("%v, %d dots", r.err, f.dots())
+		}
+	}
+}

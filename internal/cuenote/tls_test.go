@@ -273,3 +273,18 @@ func TestPasswordIsReadForEveryConnection(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 }
+
+// TestUnaskedAcceptanceInTLS: the look before the final dot sees through TLS.
+func TestUnaskedAcceptanceInTLS(t *testing.T) {
+	t.Parallel()
+	server, ca := certificate(t, "smtp.example", time.Now().AddDate(0, 1, 0))
+	f := newFake(script{"TLS": "implicit", "DATA": "354 go|250 2.0.0 Ok: queued as EVIL"})
+	f.tls = server
+	c := newClient(t, f.listen(t), func(cfg *Config) { cfg.TLS, cfg.CAFile, cfg.ServerName = TLSImplicit, ca, "smtp.example" })
+	body := content(message)
+	body.onNext = func(int) { <-f.reacted }
+	r := mailBody(t, context.Background(), c, envelope(t), body, "a@example.jp")
+	if got := describe(r.failure(t)); got != nonsense || f.dots() != 0 {
+		t.Errorf("%s, %d dots", got, f.dots())
+	}
+}
