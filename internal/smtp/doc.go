@@ -16,6 +16,20 @@
 // written when the guard must wait for the client: one write per pipelined
 // group of commands.
 //
+// Rules that a client can notice:
+//
+//   - Only CRLF "." CRLF ends a body. A bare CR, a bare LF or a NUL in it is
+//     554 5.6.0 behind the true end; in a command it is 500, and the connection
+//     ends.
+//   - What arrived before the greeting was sent is 554 5.5.0, and the
+//     connection ends; so is what arrived behind STARTTLS.
+//   - A refusal before the body is the reply to DATA; when something stands
+//     behind DATA already, the connection ends with it.
+//   - A connection ends with 421 after ten bad commands, after a hundred
+//     commands without a message, and half an hour after its last message.
+//   - While the service drains, idle connections, RSET and NOOP get 421 4.3.2,
+//     and so does every connection behind the final reply of its mail.
+//
 // This rests on behaviour that the library does not promise: 354 is written
 // before Session.Data is called, the EHLO reply has a CHUNKING line and ends
 // in SIZE, one goroutine reads, and nothing is read ahead of a line. The

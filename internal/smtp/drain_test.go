@@ -167,6 +167,19 @@ func TestListenersReplaced(t *testing.T) {
 	old.do("NOOP", "250")
 }
 
+// TestMailAfterTheDeadline gets 421.
+func TestMailAfterTheDeadline(t *testing.T) {
+	t.Parallel()
+	k := &keeper{}
+	s, address := serve(t, k, nil)
+	c := open(t, address)
+	s.phase.Store(drained) // not woken: its MAIL is on the way
+	c.do("MAIL FROM:<a@goo.ne.jp>", "421 4.3.2")
+	if k.log() != "" {
+		t.Error(k.log())
+	}
+}
+
 // TestDrainOfDeafTransaction: one that does not heed its context cannot hold
 // up the end.
 func TestDrainOfDeafTransaction(t *testing.T) {
