@@ -41,8 +41,9 @@ func (s *scanner) angle(open int) int {
 	return open + 1
 }
 
-// displayName masks the quoted string, or the words that are not ASCII, before
-// the '<' of an address.
+// displayName masks the quoted string, the words that are not ASCII, or all words
+// behind "From:" and its like, before the '<' of an address. Other words before
+// an address belong to the text, as in "rejected <taro@goo.ne.jp>".
 func (s *scanner) displayName(open int) {
 	end := open
 	for end > 0 && isSpace(s.b[end-1]) {
@@ -56,12 +57,70 @@ func (s *scanner) displayName(open int) {
 		if start = s.quoteStart(end - 1); start < 0 {
 			start = s.lineStart(end - 1)
 		}
-	} else {
+	} else if start = s.wordsAfterField(end); start < 0 {
 		start = foreignWords(s.b[:end])
 	}
 	if start < end && (s.lastAt < 0 || start >= s.lastEnd) {
 		s.add(nothing, start, end)
 	}
+}
+
+// wordsAfterField returns where the words before b[end] begin if they stand
+// behind "From:" or another field of mailboxes, else -1.
+func (s *scanner) wordsAfterField(end int) int {
+	low := max(0, end-window)
+	n := bytes.LastIndexAny(s.b[low:end], ":<>,;\n")
+	if n < 0 || s.b[low+n] != ':' || !s.fieldBefore(low+n, mailboxFields) {
+		return -1
+	}
+	start := low + n + 1
+	for start < end && isSpace(s.b[start]) {
+		start++
+	}
+	return start
+}
+
+// Header fields that texts quote, in lower case.
+var (
+	mailboxFields = [][]byte{[]byte("from"), []byte("to"), []byte("cc"), []byte("bcc"), []byte("sender"), []byte("reply-to")}
+	subjectFields = [][]byte{[]byte("subject"), []byte("thread-topic"), []byte("comments"), []byte("keywords")}
+)
+
+// fieldBefore reports whether the word before b[colon], perhaps in quotes, is one
+// of names.
+func (s *scanner) fieldBefore(colon int, names [][]byte) bool {
+	if colon > 0 && s.b[colon-1] == '"' {
+		colon--
+	}
+	for _, name := range names {
+		from := colon - len(name)
+		if from >= 0 && equalFold(s.b[from:colon], name) && (from == 0 || !isAlnum(s.b[from-1]) && s.b[from-1] != '-') {
+			return true
+		}
+	}
+	return false
+}
+
+// subject masks the rest of the line behind "Subject:", folded lines (RFC 5322
+// section 2.2.3) included, or the quoted string that begins there.
+func (s *scanner) subject(i int) int {
+	for i < len(s.b) && (s.b[i] == ' ' || s.b[i] == '\t') {
+		i++
+	}
+	if i < len(s.b) && s.b[i] == '"' {
+		if n := bytes.IndexByte(s.b[i+1:], '"'); n >= 0 {
+			s.add(nothing, i+1, i+1+n)
+			return i + 1 + n
+		}
+	}
+	end := i
+	for end < len(s.b) && (s.b[end] != '\n' || end+1 < len(s.b) && (s.b[end+1] == ' ' || s.b[end+1] == '\t')) {
+		end++
+	}
+	if end > i {
+		s.add(nothing, i, end)
+	}
+	return end
 }
 
 // foreignWords returns where the words at the end of b begin of which each holds

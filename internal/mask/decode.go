@@ -110,7 +110,7 @@ func quotedPrintable(dst, s []byte) ([]byte, int) {
 		return dst, 3
 	}
 	c, ok := hexPair(s)
-	if !ok || 'a' <= s[1] || 'a' <= s[2] { // "status=deferred"
+	if !ok || 'a' <= s[1] || 'a' <= s[2] || c < ' ' && !isSpace(c) { // "status=deferred", "ip=192.0.2.1"
 		return dst, 0
 	}
 	if c == '@' {

@@ -35,11 +35,13 @@
 // URLs, encoded words, and behind percent, quoted-printable, JSON, HTML and
 // full-width forms, also several levels deep and also cut off in the middle.
 // It rather masks too much than too little: the whole content of <...> goes,
-// every encoded word goes, and a local part found once (or given by the caller)
-// goes wherever the text repeats it. Reply codes, enhanced status codes, host
-// names and the words of the message stay. Not found are addresses encrypted,
-// compressed or in base64 outside an encoded word, and names without any address
-// near them. Function names such as "postmaster" and the words of SMTP itself
+// every encoded word goes, the rest of a line behind "Subject:" goes, and a local
+// part found once (or given by the caller) goes wherever the text repeats it.
+// Reply codes, enhanced status codes, host names and the words of the message
+// stay, and so do IP addresses of private networks: they name the operator's own
+// hosts. Not found are addresses encrypted, compressed or in base64 outside an
+// encoded word, and names, unless quoted, not ASCII or behind "From:" before an
+// address. Function names such as "postmaster" and the words of SMTP itself
 // ("user", "mail") are masked as part of an address but not where they stand
 // alone.
 //

@@ -5,10 +5,14 @@ import (
 	"net/netip"
 )
 
-// colon handles what a colon can mean: a URL's "://", or an IPv6 address.
+// colon handles what a colon can mean: a URL's "://", a header field that is
+// quoted in a text, or an IPv6 address.
 func (s *scanner) colon(i int) int {
 	if bytes.HasPrefix(s.b[i:], []byte("://")) {
 		return s.url(i)
+	}
+	if s.fieldBefore(i, subjectFields) {
+		return s.subject(i + 1)
 	}
 	start := i
 	for start > 0 && i-start < 4 && isDigit(s.b[start-1], 16) {
@@ -27,11 +31,21 @@ func (s *scanner) colon(i int) int {
 	if bytes.Count(s.b[start:end], []byte(":")) < 2 {
 		return i + 1
 	}
-	if _, err := netip.ParseAddr(string(s.b[start:end])); err != nil {
+	ip, err := netip.ParseAddr(string(s.b[start:end]))
+	if err != nil {
 		return i + 1
 	}
-	s.add(network, start, end)
+	s.addNetwork(ip, start, end)
 	return end
+}
+
+// addNetwork notes an IP address, unless it is of a private network (RFC 1918,
+// RFC 4193) or of this host: it names one of the operator's own machines, and an
+// error that does not say which cannot be acted on.
+func (s *scanner) addNetwork(ip netip.Addr, start, end int) {
+	if ip = ip.Unmap(); !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsUnspecified() && !ip.IsLinkLocalUnicast() {
+		s.add(network, start, end)
+	}
 }
 
 // url keeps scheme and host of a URL. User name and password go, and so do path,
@@ -70,6 +84,7 @@ func (s *scanner) dotted(i int) int {
 		return i + 1
 	}
 	end, groups := i, 0
+	var ip [4]byte
 	for {
 		from, value := end, 0
 		for end < len(s.b) && end-from < 4 && '0' <= s.b[end] && s.b[end] <= '9' {
@@ -79,8 +94,9 @@ func (s *scanner) dotted(i int) int {
 		if end == from || value > 255 || end-from > 3 {
 			return max(end, i+1)
 		}
-		if groups++; groups == 4 {
-			s.add(network, i, end)
+		ip[groups] = byte(value)
+		if groups++; groups == len(ip) {
+			s.addNetwork(netip.AddrFrom4(ip), i, end)
 			return end
 		}
 		if end >= len(s.b) || s.b[end] != '.' {

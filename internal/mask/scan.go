@@ -47,9 +47,16 @@ func (s *scanner) add(k kind, start, end int) {
 func (s *scanner) addAddress(start, at, from, to int) {
 	s.spans = append(s.spans, span{
 		start: s.view.source(start), end: s.view.source(at + 1), domainEnd: s.view.source(to), kind: address,
-		local: s.b[start:at], domain: s.b[from:to],
+		local: s.b[start:at], domain: s.b[from:to], bare: s.afterEscape(start),
 	})
 	s.lastStart, s.lastAt, s.lastEnd = start, at, to
+}
+
+// afterEscape reports whether b[start] stands behind an escape. That may be meant
+// literally and belong to the local part (0%200%40goo.ne.jp), which would be
+// whole again with the first letter behind it.
+func (s *scanner) afterEscape(start int) bool {
+	return start > 0 && s.view.source(start)-s.view.source(start-1) != 1
 }
 
 // atSign handles the address whose at-sign is b[at], and returns where to go on.

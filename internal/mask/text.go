@@ -50,6 +50,7 @@ type span struct {
 	start, end    int // in the input
 	domainEnd     int // of an address, in the input
 	kind          kind
+	bare          bool   // the address shows no first letter
 	local, domain []byte // of an address, in its view; domain is nil without an at-sign
 }
 
@@ -216,7 +217,12 @@ func (m *Masker) appendFound(dst []byte, s span) []byte {
 	if m.mode == Hashed {
 		return k.appendPseudonym(dst, longDigits)
 	}
-	dst = k.appendPseudonym(appendStart(dst, s.local), shortDigits)
+	if s.bare {
+		dst = append(dst, "***"...)
+	} else {
+		dst = appendStart(dst, s.local)
+	}
+	dst = k.appendPseudonym(dst, shortDigits)
 	if s.domain == nil {
 		return dst
 	}
