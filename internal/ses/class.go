@@ -1,8 +1,9 @@
 package ses
 
 import (
+	"errors"
+
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Classes of the errors of Send: the label of relay_ses_errors_total.
@@ -39,7 +40,9 @@ var Classes = []string{
 	ClassClientGone, ClassRequest,
 }
 
-// metrics are the counters of this package; the relay counts the rest.
+// metrics are the counters of this package, of all clients of one registerer
+// together: a reload makes a new Client while the old one still finishes its
+// transactions. The relay counts the rest.
 type metrics struct {
 	errors      map[string]prometheus.Counter // by class; read only after newMetrics
 	tagsDropped prometheus.Counter
@@ -47,19 +50,37 @@ type metrics struct {
 
 // newMetrics registers the counters with r; a nil r counts for nobody.
 func newMetrics(r prometheus.Registerer) *metrics {
-	vec := promauto.With(r).NewCounterVec(prometheus.CounterOpts{
+	vec := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "relay_ses_errors_total",
 		Help: "Calls of SES SendEmail that did not end in a readable acceptance, by class.",
-	}, []string{"class"})
+	}, []string{"class"}))
 	m := &metrics{errors: make(map[string]prometheus.Counter, len(Classes))}
 	for _, c := range Classes {
 		m.errors[c] = vec.WithLabelValues(c)
 	}
-	m.tagsDropped = promauto.With(r).NewCounter(prometheus.CounterOpts{
+	m.tagsDropped = register(r, prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "relay_ses_tags_dropped_total",
 		Help: "Message tags of clients that SES would not take, or that are the relay's own.",
-	})
+	}))
 	return m
+}
+
+// register returns the collector that is registered under c's name: c, or the
+// one of an earlier client.
+func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
+	if r == nil {
+		return c
+	}
+	err := r.Register(c)
+	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if earlier, ok := already.ExistingCollector.(C); ok {
+			return earlier
+		}
+	}
+	if err != nil {
+		panic(err) // the same name with another meaning: a mistake in the program
+	}
+	return c
 }
 
 // count adds one to the class of an error.

@@ -194,7 +194,7 @@ func TestNoConnection(t *testing.T) {
 		"no such host": {func(*testing.T) string { return "http://ses.invalid" }, ClassDial},
 		"certificate of nobody": {func(t *testing.T) string {
 			s := httptest.NewUnstartedServer(http.NotFoundHandler())
-			s.Config.ErrorLog = nil
+			s.Config.ErrorLog = quiet
 			s.StartTLS()
 			t.Cleanup(s.Close)
 			return s.URL
@@ -213,6 +213,7 @@ func TestNoConnection(t *testing.T) {
 		}, ClassDial},
 		"TLS 1.1": {func(t *testing.T) string {
 			s := httptest.NewUnstartedServer(http.NotFoundHandler())
+			s.Config.ErrorLog = quiet
 			s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 			s.StartTLS()
 			t.Cleanup(s.Close)

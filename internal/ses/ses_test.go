@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,6 +23,9 @@ const (
 	testSecret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 	testToken  = "AQoDYXdzEXAMPLETOKEN"
 )
+
+// quiet takes the log of servers whose handshakes fail on purpose.
+var quiet = log.New(io.Discard, "", 0)
 
 var senders = []string{SenderDirect, SenderSDK}
 

@@ -19,6 +19,7 @@ func tlsServer(t *testing.T, handle http.HandlerFunc) (url string, roots *x509.C
 	t.Helper()
 	s := httptest.NewUnstartedServer(handle)
 	s.EnableHTTP2 = true
+	s.Config.ErrorLog = quiet
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	roots = x509.NewCertPool()
