@@ -130,6 +130,14 @@ func (a *app) openSplit(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return errors.Join(err, a.store.Close())
 	}
+	a.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_state_up", Help: "1 while the store of the split takes changes: Redis, or state.file.",
+	}, func() float64 {
+		if a.live.Current().Unsaved {
+			return 0
+		}
+		return 1
+	}))
 	if a.router, err = split.NewRouter(a.live, routerConfig(cfg, a.extra)); err != nil {
 		return errors.Join(err, a.store.Close())
 	}
