@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ type app struct {
 	lines     atomic.Pointer[transactionLog]
 	ready     atomic.Bool
 	draining  atomic.Bool
-	maskKey   []byte
+	maskKey   string // of this process, where log.key_file names none
 	extra     appExtra
 	cfg       atomic.Pointer[config.Config]
 	upstreams atomic.Pointer[upstreams]
@@ -82,7 +83,7 @@ const ledgerEntries = 500_000
 // newApp builds a relay from a checked configuration. It opens state.file and
 // reads files and credentials, and listens nowhere yet.
 func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *slog.LevelVar, extra appExtra) (*app, error) {
-	a := &app{log: log, level: level, reg: prometheus.NewRegistry(), extra: extra}
+	a := &app{log: log, level: level, reg: prometheus.NewRegistry(), extra: extra, maskKey: rand.Text()}
 	a.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.memory = relay.NewBudget(cfg.Limits.Memory)
 	a.ledger = relay.NewMemoryLedger(cfg.State.LedgerTTL, ledgerEntries, time.Now)
@@ -207,16 +208,23 @@ func (a *app) relayConfig(ctx context.Context, cfg *config.Config) (relay.Config
 	}, up, nil
 }
 
-// setLog applies the log section. Pseudonyms agree within one process; a key
-// for the whole fleet belongs to a later version.
+// setLog applies the log section. Without a key file pseudonyms agree within
+// this process only.
 func (a *app) setLog(cfg *config.Config) error {
 	mode, err := mask.ParseMode(cfg.Log.Addresses)
 	if err != nil {
 		return err
 	}
-	m, err := mask.New(mode, a.maskKey)
+	key, err := config.ReadSecret(cfg.Log.KeyFile)
 	if err != nil {
-		return fmt.Errorf("log: %w", err)
+		return fmt.Errorf("log.key_file: %w", err)
+	}
+	if key == "" {
+		key = a.maskKey
+	}
+	m, err := mask.New(mode, []byte(key))
+	if err != nil {
+		return fmt.Errorf("log.key_file: %w", err)
 	}
 	a.level.Set(logLevel(cfg.Log))
 	a.lines.Store(&transactionLog{log: a.log, mask: m})

@@ -23,8 +23,9 @@ func runServe(ctx context.Context, path string) error {
 		return err
 	}
 	level := &slog.LevelVar{}
-	log := newLogger(os.Stdout, cfg.Log.Format, level)
+	log := newLogger(os.Stderr, cfg.Log.Format, level)
 	logWarnings(log, warnings)
+	boundMemory(cfg)
 	a, err := newApp(ctx, cfg, log, level, appExtra{})
 	if err != nil {
 		return err

@@ -173,4 +173,5 @@ type Log struct {
 	Format    string `key:"format" enum:"json|text"`
 	Level     string `key:"level" enum:"debug|info|warn|error"`
 	Addresses string `key:"addresses" enum:"masked|hashed|full"`
+	KeyFile   string `key:"key_file" form:"file"`
 }

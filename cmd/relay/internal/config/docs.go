@@ -134,5 +134,6 @@ var docs = map[string]string{
 	"log":           "The log on standard error.",
 	"log.format":    "`json`, or `text` for people.",
 	"log.level":     "The least severe that is written.",
+	"log.key_file":  "The secret behind the pseudonyms of addresses, 16 bytes or more on one line: the same on every instance and in the event pipeline, so that one mailbox has one pseudonym. Empty: a new one at every start.",
 	"log.addresses": "How addresses are written: `masked` keeps domain and first letter, `hashed` a keyed pseudonym, `full` everything.",
 }
