@@ -32,8 +32,8 @@ func linger(conn, raw net.Conn) {
 		return
 	}
 	raw.SetReadDeadline(time.Now().Add(lingerTime))
-	p := bulk.Get().(*[bulkSize]byte)
-	defer bulk.Put(p)
+	p := lines.Get().(*[maxLine]byte) // small: thousands may linger at once when the service drains
+	defer lines.Put(p)
 	for {
 		if _, err := raw.Read(p[:]); err != nil {
 			return
