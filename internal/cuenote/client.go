@@ -95,7 +95,7 @@ func (c *Client) pace(ctx context.Context) (time.Duration, *relay.Error) {
 	}
 	if wait > c.cfg.MaxWait {
 		r.CancelAt(now)
-		return 0, &relay.Error{Kind: relay.Unavailable, Class: classRate, Reply: relay.ReplyThrottled,
+		return 0, &relay.Error{Kind: relay.Unavailable, Signal: relay.SignalBusy, Class: classRate, Reply: relay.ReplyThrottled,
 			Err: fmt.Errorf("cuenote: rate limit: the next mail may go in %v", wait.Round(time.Millisecond))}
 	}
 	timer := time.NewTimer(wait)

@@ -12,7 +12,7 @@ import (
 )
 
 var kinds = map[relay.Kind]string{relay.Unavailable: "unavailable", relay.Rejected: "rejected", relay.Exhausted: "exhausted", relay.ClientFault: "client"}
-var signals = map[relay.Signal]string{relay.SignalNone: "none", relay.SignalCount: "count", relay.SignalTrip: "trip"}
+var signals = map[relay.Signal]string{relay.SignalNone: "none", relay.SignalCount: "count", relay.SignalTrip: "trip", relay.SignalBusy: "busy"}
 
 // describe writes an error as "outcome kind signal class reply".
 func describe(e *relay.Error) string {

@@ -45,7 +45,7 @@ func (p *pool) slot(ctx context.Context, wait time.Duration) *relay.Error {
 	case p.slots <- struct{}{}:
 		return nil
 	case <-timer.C:
-		return unavailable(classPool, relay.SignalNone, fmt.Errorf("cuenote: %w: %d in use", errPoolFull, cap(p.slots)))
+		return unavailable(classPool, relay.SignalBusy, fmt.Errorf("cuenote: %w: %d in use", errPoolFull, cap(p.slots)))
 	case <-ctx.Done():
 		return waitedInVain(ctx, "wait for a connection")
 	}

@@ -46,7 +46,7 @@ func TestPoolIsBounded(t *testing.T) {
 		first, second := begin(t, c), begin(t, c)
 		start := time.Now()
 		r := mail(t, c, envelope(t), "b@example.jp", "c@example.jp")
-		if got, want := describe(r.failure(t)), "not accepted, unavailable, none, pool, "+unavailableReply; got != want || r.rcpt[1] != r.rcpt[0] {
+		if got, want := describe(r.failure(t)), "not accepted, unavailable, busy, pool, "+unavailableReply; got != want || r.rcpt[1] != r.rcpt[0] {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		if waited := time.Since(start); waited != 5*time.Second {
@@ -122,7 +122,7 @@ func TestRate(t *testing.T) {
 			t.Errorf("5 mails at 2/s took %v", took)
 		}
 		c.SetRate(0.1)
-		if got, want := describe(mail(t, c, envelope(t), "a@example.jp").failure(t)), "not accepted, unavailable, none, rate, 451 4.4.5 Sending rate reached, try again later"; got != want {
+		if got, want := describe(mail(t, c, envelope(t), "a@example.jp").failure(t)), "not accepted, unavailable, busy, rate, 451 4.4.5 Sending rate reached, try again later"; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		if time.Since(start) != 2*time.Second {

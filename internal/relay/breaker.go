@@ -90,6 +90,10 @@ func (t *Ticket) Cancel() {
 func (b *Breaker) settle(probe bool, err *Error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err != nil && err.Signal == SignalBusy {
+		b.probing = b.probing && !probe // another mail may probe
+		return
+	}
 	now := b.now()
 	failed := err != nil && err.Signal != SignalNone
 	switch {

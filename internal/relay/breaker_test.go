@@ -53,6 +53,26 @@ func TestBreakerRatio(t *testing.T) {
 	}
 }
 
+// TestBusyIsNoAnswer: a probe that was not even asked closes nothing, and the
+// next mail may probe.
+func TestBusyIsNoAnswer(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := NewBreaker(BreakerConfig{FailureRatio: 0.5, MinRequests: 1, OpenFor: 10 * time.Second}, func() time.Time { return now })
+	first, _ := b.Allow()
+	first.Settle(errDown)
+	now = now.Add(10 * time.Second)
+	for range 3 {
+		probe, ok := b.Allow()
+		if !ok {
+			t.Fatal("no probe after one that was not asked")
+		}
+		probe.Settle(&Error{Kind: Unavailable, Signal: SignalBusy, Class: "in_flight"})
+		if open, _ := b.Open(); !open {
+			t.Fatal("closed by a mail that was not asked")
+		}
+	}
+}
+
 // TestLateAnswer: answers to mail that began before the breaker opened neither
 // close it nor lengthen it without end.
 func TestLateAnswer(t *testing.T) {

@@ -128,7 +128,7 @@ func (c *Client) enter(ctx context.Context) (leave func(), err *relay.Error) {
 	case c.inFlight <- struct{}{}:
 		return c.leave, nil
 	case <-wait.C:
-		return nil, verdict{class: ClassInFlight, reply: relay.ReplyThrottled}.error(
+		return nil, verdict{signal: relay.SignalBusy, class: ClassInFlight, reply: relay.ReplyThrottled}.error(
 			fmt.Errorf("ses: %d calls are in flight, and none ended within %s (ses.max_in_flight)", c.cfg.MaxInFlight, c.cfg.InFlightWait))
 	case <-ctx.Done():
 		return nil, clientGone(ctx)
