@@ -388,7 +388,7 @@ func TestInFlight(t *testing.T) {
 		}
 		start := time.Now()
 		_, err := send(t, c)
-		if e := refusal(t, err); e.Outcome != na || e.Kind != relay.Unavailable || e.Signal != relay.SignalNone || e.Class != ClassInFlight || e.Reply != relay.ReplyThrottled {
+		if e := refusal(t, err); e.Outcome != na || e.Kind != relay.Unavailable || e.Signal != relay.SignalBusy || e.Class != ClassInFlight || e.Reply != relay.ReplyThrottled {
 			t.Errorf("got %v kind %d signal %d", e, e.Kind, e.Signal)
 		}
 		if took := time.Since(start); took != 3*time.Second {
