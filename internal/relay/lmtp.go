@@ -11,24 +11,28 @@ import (
 // recipient that was accepted, in order. The content is held in memory,
 // because it may go to both upstreams.
 func (t *Transaction) DataEach(ctx context.Context, src Source) []Reply {
+	if t.over || len(t.rcpts) == 0 {
+		return t.inOrder(nil)
+	}
 	timed := &timedSource{src: src, now: t.r.now}
 	start := t.r.now()
-	ends := t.holdEach(ctx, timed)
-	t.over = true
-	for _, l := range t.legs {
-		l.abort()
-	}
-	t.busy += t.r.now().Sub(start) - timed.waited
-	replies := make(map[Address]Reply, len(t.rcpts))
-	for _, e := range ends {
-		e.leg.abort()
-		for _, to := range e.leg.to {
-			replies[to] = e.reply
+	var ends []ending
+	defer func() {
+		t.end()
+		t.busy += t.r.now().Sub(start) - timed.waited
+		for i := range ends {
+			t.conclude(&ends[i])
 		}
-		for _, x := range e.exceptions {
+	}()
+	t.holdEach(ctx, timed, &ends)
+	replies := make(map[Address]Reply, len(t.rcpts))
+	for i := range ends {
+		for _, to := range ends[i].leg.to {
+			replies[to] = ends[i].reply
+		}
+		for _, x := range ends[i].exceptions {
 			replies[x.To] = x.Reply
 		}
-		t.conclude(e)
 	}
 	return t.inOrder(replies)
 }
@@ -47,28 +51,34 @@ func (t *Transaction) inOrder(replies map[Address]Reply) []Reply {
 }
 
 // holdEach reads the content and delivers every leg.
-func (t *Transaction) holdEach(ctx context.Context, src Source) (ends []ending) {
-	m, err := t.r.receive(t.env, src)
-	if m != nil {
+func (t *Transaction) holdEach(ctx context.Context, src Source, ends *[]ending) {
+	for _, l := range t.legs {
+		if len(l.to) > 0 {
+			*ends = append(*ends, failed(l, errCrashed)) // stands only when what follows panics
+		}
+	}
+	crashed := *ends
+	copies := 0.0
+	for _, l := range t.legs {
+		copies = max(copies, l.hop.Copies)
+	}
+	m, err := t.r.receive(t.env, src, copies)
+	if err == nil {
 		defer m.free()
 		err = t.inspect(m)
 	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	for _, l := range t.legs {
-		if len(l.to) == 0 {
-			continue
-		}
+	var done []ending
+	for i := range crashed {
+		l := crashed[i].leg
 		if err != nil {
-			ends = append(ends, failed(l, err))
-			continue
+			done = append(done, failed(l, err))
+		} else {
+			done = append(done, t.each(ctx, l, m)...)
 		}
-		for _, e := range t.each(ctx, l, m) {
-			e.content = m.Content
-			ends = append(ends, e)
-		}
+		*ends = slices.Concat(done, crashed[i+1:])
 	}
-	return ends
 }
 
 // claimedRecipient is a recipient that the ledger let through.
@@ -81,63 +91,73 @@ type claimedRecipient struct {
 // brings only the recipients that were deferred, in any combination.
 func (t *Transaction) each(ctx context.Context, l *leg, m *message) (ends []ending) {
 	if !ledgered(&m.Header) {
-		return []ending{t.deliver(ctx, l, m, 0)}
+		e := t.deliver(ctx, l, m, 0)
+		e.content = m.Content
+		return []ending{e}
 	}
-	content := sha256.New()
-	content.Write(m.data)
-	var claims []claimedRecipient
-	unknowns := 0
-	rest := slices.Clone(l.to)
-	slices.SortFunc(rest, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
-	rest = slices.Compact(rest) // the same recipient twice is one delivery
-	rest = slices.DeleteFunc(rest, func(to Address) bool {
-		c := claimedRecipient{to: to, fp: fingerprint(t.env, []Address{to}, content)}
-		one := &leg{route: l.route, reason: l.reason, hop: l.hop, delivery: l.delivery, to: []Address{to}}
-		claim, verdict := t.claim(ctx, one, c.fp)
-		if verdict != nil {
-			verdict.fp = c.fp
-			ends = append(ends, *verdict)
-			return true
-		}
-		unknowns = max(unknowns, claim.Unknowns)
-		claims = append(claims, c)
-		return false
-	})
-	if len(rest) == 0 {
+	claims, unknowns, ends := t.claimEach(ctx, l, m)
+	if len(claims) == 0 {
 		return ends
 	}
-	e := t.deliverRest(ctx, l, m, rest, unknowns)
-	for _, c := range claims {
-		t.settleEach(c, &e)
-		e.fp = c.fp
-	}
+	e := failed(l, errCrashed) // stands only when the delivery panics
+	defer func() {
+		for _, c := range claims {
+			t.settleEach(c, &e)
+		}
+	}()
+	e = t.deliverRest(ctx, l, m, claims, unknowns)
+	e.content, e.fp = m.Content, claims[0].fp
 	return append(ends, e)
+}
+
+// claimEach asks the ledger for each recipient of a leg, in one order for all
+// transactions, so that two of them do not wait for each other. All together
+// wait for other attempts no longer than one would.
+func (t *Transaction) claimEach(ctx context.Context, l *leg, m *message) (claims []claimedRecipient, unknowns int, ends []ending) {
+	ctx, cancel := context.WithTimeout(ctx, claimWait)
+	defer cancel()
+	content := sha256.New()
+	content.Write(m.data)
+	to := slices.Clone(l.to)
+	slices.SortFunc(to, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
+	for _, a := range to {
+		fp := fingerprint(t.env, []Address{a}, content)
+		one := &leg{route: l.route, reason: l.reason, eligible: l.eligible, hop: l.hop, to: []Address{a}}
+		claim, verdict := t.claim(ctx, one, fp)
+		if verdict != nil {
+			verdict.content, verdict.fp = m.Content, fp
+			ends = append(ends, *verdict)
+			continue
+		}
+		unknowns = max(unknowns, claim.Unknowns)
+		claims = append(claims, claimedRecipient{to: a, fp: fp})
+	}
+	return claims, unknowns, ends
 }
 
 // deliverRest delivers to the recipients that the ledger let through. When
 // some were held back, the delivery is begun anew without them.
-func (t *Transaction) deliverRest(ctx context.Context, l *leg, m *message, rest []Address, unknowns int) ending {
-	if len(rest) < len(l.to) {
-		l.abort()
-		next, err := t.open(ctx, l.route, l.reason, rest...)
-		if next == nil {
-			l.to = rest
-			return failed(l, err)
-		}
-		next.eligible = l.eligible
-		refused := next.refused
-		if len(next.to) == 0 {
-			next.to = rest
-			e := failed(next, refused[0].Err)
-			e.exceptions = refused
-			return e
-		}
-		e := t.deliver(ctx, next, m, unknowns)
-		next.abort()
-		e.exceptions = append(e.exceptions, refused...)
-		return e
+func (t *Transaction) deliverRest(ctx context.Context, l *leg, m *message, claims []claimedRecipient, unknowns int) ending {
+	if len(claims) == len(l.to) {
+		return t.deliver(ctx, l, m, unknowns)
 	}
-	return t.deliver(ctx, l, m, unknowns)
+	l.abort()
+	rest := make([]Address, len(claims))
+	for i, c := range claims {
+		rest[i] = c.to
+	}
+	next, err := t.open(ctx, l.route, l.reason, rest...)
+	if next == nil {
+		l.to = rest
+		return failed(l, err)
+	}
+	next.decided, next.eligible, next.sesOpen = l.decided, l.eligible, l.sesOpen
+	if len(next.to) == 0 {
+		return t.noneTaken(next, AsError(err))
+	}
+	e := t.deliver(ctx, next, m, unknowns)
+	e.exceptions = append(e.exceptions, next.refused...)
+	return e
 }
 
 // settleEach tells the ledger about one recipient of a leg.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 )
 
 // message is a mail held in memory: the SES route needs it whole, and so does
@@ -12,8 +13,16 @@ type message struct {
 	Content
 	data     []byte
 	reserved int64
+	extra    int64 // reserved for sending, beside the content
 	memory   *Budget
 	fp       Fingerprint
+	until    time.Time // see lastCall
+}
+
+// errLate keeps the end of the data from being written. The upstream is not to
+// blame, and the client comes again.
+func errLate() *Error {
+	return &Error{Kind: Unavailable, Class: "late", Reply: ReplyUnavailable}
 }
 
 // errMemory is the refusal when the budget is spent.
@@ -24,19 +33,37 @@ func errMemory() *Error {
 // firstBuffer is the size of the first buffer when the client does not declare a size.
 const firstBuffer = 16 << 10
 
-// receive asks the client for the content and reads all of it.
-func (r *Relay) receive(env *Envelope, src Source) (*message, error) {
+// receive asks the client for the content and reads all of it. copies is what
+// sending takes beside it (Hop.Copies). When the client declares the size, all
+// of it is reserved before the client is asked: else many messages that are
+// read already would wait for room that only the others could give.
+func (r *Relay) receive(env *Envelope, src Source, copies float64) (*message, error) {
 	m := &message{memory: r.memory}
 	want := int64(firstBuffer)
 	if env.Size > 0 {
 		want = env.Size + 1 // one more byte of room, so that the end is found without growing
 	}
-	if !m.grow(want) {
+	if !m.grow(want) || !m.reserve(copies, env.Size) {
+		m.free()
 		return nil, errMemory()
 	}
+	complete := false
+	defer func() {
+		if !complete {
+			m.free()
+		}
+	}()
+	if err := m.read(src); err != nil {
+		return nil, err
+	}
+	complete = true
+	return m, nil
+}
+
+// read reads the content to its end.
+func (m *message) read(src Source) error {
 	if err := src.Open(); err != nil {
-		m.free()
-		return nil, sourceError(err)
+		return sourceError(err)
 	}
 	for {
 		n, err := src.Read(m.data[len(m.data):cap(m.data)])
@@ -44,13 +71,11 @@ func (r *Relay) receive(env *Envelope, src Source) (*message, error) {
 		switch {
 		case errors.Is(err, io.EOF):
 			m.Size = int64(len(m.data))
-			return m, nil
+			return nil
 		case err != nil:
-			m.free()
-			return nil, sourceError(err)
+			return sourceError(err)
 		case len(m.data) == cap(m.data) && !m.grow(2*int64(cap(m.data))):
-			m.free()
-			return nil, errMemory()
+			return errMemory()
 		}
 	}
 }
@@ -71,8 +96,23 @@ func (m *message) grow(n int64) bool {
 	return true
 }
 
+// reserve takes what sending size bytes needs, or reports false.
+func (m *message) reserve(copies float64, size int64) bool {
+	n := int64(copies*float64(size)) - m.extra
+	if n <= 0 {
+		return true
+	}
+	if !m.memory.Reserve(n) {
+		return false
+	}
+	m.extra += n
+	return true
+}
+
 // free gives the memory back. The content must not be used afterwards.
 func (m *message) free() {
+	m.memory.Free(m.extra)
+	m.extra = 0
 	if m.data != nil {
 		giveBuffer(m.data)
 		m.data = nil
@@ -118,6 +158,8 @@ func head(trace []byte, header string, content []byte) [][]byte {
 type heldBody struct {
 	parts [][]byte
 	size  int64
+	now   func() time.Time
+	until time.Time // no permission to end the data after it
 }
 
 func newHeldBody(parts [][]byte) *heldBody {
@@ -138,6 +180,9 @@ func (b *heldBody) Next() ([]byte, error) {
 		if len(p) > 0 {
 			return p, nil
 		}
+	}
+	if b.now().After(b.until) {
+		return nil, errLate()
 	}
 	return nil, io.EOF
 }
