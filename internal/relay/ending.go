@@ -43,8 +43,15 @@ func failed(l *leg, err error) ending {
 // kept from the first. A permanent refusal becomes a temporary one: the other
 // upstream may take the mail later.
 func noOtherWay(cause *Error, err error) *Error {
-	e := *cause
+	e := *laterElsewhere(cause)
 	e.Err = errors.Join(cause.Err, err)
+	return &e
+}
+
+// laterElsewhere is a refusal of mail that another upstream may take later: a
+// permanent one becomes temporary, because a wrong 5xx loses mail.
+func laterElsewhere(cause *Error) *Error {
+	e := *cause
 	if !e.Reply.Temporary() {
 		e.Reply = ReplyUnavailable
 	}
@@ -52,8 +59,9 @@ func noOtherWay(cause *Error, err error) *Error {
 }
 
 // conclude makes the record of one leg.
-func (t *Transaction) conclude(e ending) {
+func (t *Transaction) conclude(e *ending) {
 	rec := t.newRecord(e.leg.route, e.leg.reason)
+	rec.Refused = append(rec.Refused, e.exceptions...)
 	rec.Recipients, rec.Eligible, rec.Attempts = e.leg.to, e.leg.eligible, e.leg.attempts
 	rec.Result, rec.Reply, rec.Receipt, rec.Err = e.result, e.reply, e.receipt, e.err
 	rec.Size, rec.QueueID, rec.Fingerprint = e.content.Size, e.content.QueueID, e.fp

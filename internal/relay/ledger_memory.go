@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,53 +16,38 @@ const (
 
 // MemoryLedger is the ledger of one instance. Its size is bounded: when it is
 // full, the oldest receipt is forgotten first. Retries of a message that was
-// accepted come within minutes, so the old ones matter least.
+// accepted come within minutes, so the old ones matter least. The mutex is
+// held for a few map operations, whatever the number of entries.
 type MemoryLedger struct {
-	ttl time.Duration
-	max int
 	now func() time.Time
 
-	mu         sync.Mutex // guards what follows
-	flights    map[Fingerprint]*flight
-	accepted   map[Fingerprint]receiptEntry
-	order      []orderEntry // of accepted, a ring
-	first, n   int
-	unknown    map[Fingerprint]unknownEntry
-	remembered map[Fingerprint]time.Time // until
-	swept      time.Time
+	mu         sync.Mutex             // guards what follows
+	flights    map[Fingerprint]flight // every claim is settled, so they are as many as messages in flight
+	accepted   *shelf[packedReceipt]
+	unknown    *shelf[unanswered]
+	remembered *shelf[struct{}]
 }
 
+// flight is an attempt that is running.
 type flight struct {
 	owner   string
 	started time.Time
-	done    chan struct{}
+	done    chan struct{} // closed at its end; nil while nobody waits for it
 }
 
-type receiptEntry struct {
-	until   time.Time
-	receipt Receipt
-}
-
-type orderEntry struct {
-	fp    Fingerprint
-	until time.Time
-}
-
-type unknownEntry struct {
-	count     int
+// unanswered is mail whose outcome is unknown.
+type unanswered struct {
+	count     int // at SES
 	busyUntil time.Time
-	until     time.Time
 }
 
 // NewMemoryLedger returns a ledger that keeps receipts for ttl, at most entries of them.
 func NewMemoryLedger(ttl time.Duration, entries int, now func() time.Time) *MemoryLedger {
 	return &MemoryLedger{
-		ttl: ttl, max: entries, now: now,
-		flights:    map[Fingerprint]*flight{},
-		accepted:   map[Fingerprint]receiptEntry{},
-		unknown:    map[Fingerprint]unknownEntry{},
-		remembered: map[Fingerprint]time.Time{},
-		swept:      now(),
+		now: now, flights: map[Fingerprint]flight{},
+		accepted:   newShelf[packedReceipt](ttl, entries),
+		unknown:    newShelf[unanswered](ttl, entries),
+		remembered: newShelf[struct{}](rememberLife, entries),
 	}
 }
 
@@ -69,17 +55,20 @@ var _ Ledger = (*MemoryLedger)(nil)
 
 // Claim implements Ledger.
 func (l *MemoryLedger) Claim(ctx context.Context, fp Fingerprint, owner string) (Claim, error) {
+	claim, running := l.try(fp, owner)
+	if running == nil {
+		return claim, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, claimWait)
 	defer cancel()
 	for {
-		claim, running := l.try(fp, owner)
-		if running == nil {
-			return claim, nil
-		}
 		select {
 		case <-running:
 		case <-ctx.Done():
 			return Claim{State: Busy}, nil
+		}
+		if claim, running = l.try(fp, owner); running == nil {
+			return claim, nil
 		}
 	}
 }
@@ -90,30 +79,40 @@ func (l *MemoryLedger) try(fp Fingerprint, owner string) (Claim, <-chan struct{}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	if e, ok := l.accepted[fp]; ok && now.Before(e.until) {
-		return Claim{State: Duplicate, Receipt: e.receipt}, nil
+	if r, ok := l.accepted.get(fp, now); ok {
+		return Claim{State: Duplicate, Receipt: r.unpack()}, nil
 	}
-	if f := l.flights[fp]; f != nil && now.Sub(f.started) < claimLife {
+	f, running := l.flights[fp]
+	if running && now.Sub(f.started) < claimLife {
+		if f.done == nil {
+			f.done = make(chan struct{})
+			l.flights[fp] = f
+		}
 		return Claim{}, f.done
 	}
-	u := l.unknown[fp]
+	f.wake()
+	u, _ := l.unknown.get(fp, now)
 	if now.Before(u.busyUntil) {
 		return Claim{State: Busy, Unknowns: u.count}, nil
 	}
-	l.flights[fp] = &flight{owner: owner, started: now, done: make(chan struct{})}
+	l.flights[fp] = flight{owner: owner, started: now}
 	return Claim{State: Claimed, Unknowns: u.count}, nil
+}
+
+// wake lets those go on who wait for the flight's end.
+func (f flight) wake() {
+	if f.done != nil {
+		close(f.done)
+	}
 }
 
 // Accept implements Ledger.
 func (l *MemoryLedger) Accept(fp Fingerprint, owner string, r Receipt) {
+	packed := pack(r)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.now()
-	until := now.Add(l.ttl)
-	l.evict(now)
-	l.push(orderEntry{fp, until})
-	l.accepted[fp] = receiptEntry{until, r}
-	delete(l.unknown, fp)
+	l.accepted.put(fp, packed, l.now())
+	l.unknown.forget(fp)
 	l.end(fp, owner)
 }
 
@@ -129,16 +128,14 @@ func (l *MemoryLedger) MarkUnknown(fp Fingerprint, owner string, route Route) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	l.sweep(now)
-	u := l.unknown[fp]
+	u, _ := l.unknown.get(fp, now)
 	if route == SES {
 		u.count++
 	}
-	u.until = now.Add(l.ttl)
-	if f := l.flights[fp]; f != nil && f.owner == owner {
+	if f, ok := l.flights[fp]; ok && f.owner == owner {
 		u.busyUntil = f.started.Add(claimLife)
 	}
-	l.unknown[fp] = u
+	l.unknown.put(fp, u, now)
 	l.end(fp, owner)
 }
 
@@ -146,78 +143,37 @@ func (l *MemoryLedger) MarkUnknown(fp Fingerprint, owner string, route Route) {
 func (l *MemoryLedger) Remember(key Fingerprint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.now()
-	l.sweep(now)
-	if len(l.remembered) < l.max {
-		l.remembered[key] = now.Add(rememberLife)
-	}
+	l.remembered.put(key, struct{}{}, l.now())
 }
 
 // Remembered implements Ledger.
 func (l *MemoryLedger) Remembered(key Fingerprint) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	until, ok := l.remembered[key]
-	return ok && l.now().Before(until)
+	_, ok := l.remembered.get(key, l.now())
+	return ok
 }
 
 // end closes the flight of owner; one that another owner has taken over after
 // its life stays.
 func (l *MemoryLedger) end(fp Fingerprint, owner string) {
-	if f := l.flights[fp]; f != nil && f.owner == owner {
-		close(f.done)
+	if f, ok := l.flights[fp]; ok && f.owner == owner {
+		f.wake()
 		delete(l.flights, fp)
 	}
 }
 
-// push appends to the ring, which grows until it has max entries.
-func (l *MemoryLedger) push(e orderEntry) {
-	if l.n == len(l.order) {
-		grown := make([]orderEntry, min(max(1024, 2*len(l.order)), max(1, l.max)))
-		for i := range l.n {
-			grown[i] = l.order[(l.first+i)%len(l.order)]
-		}
-		l.order, l.first = grown, 0
-	}
-	l.order[(l.first+l.n)%len(l.order)] = e
-	l.n++
+// packedReceipt is a Receipt in one string: half a million of them are kept.
+type packedReceipt string
+
+// receiptSeparator stands in no field of a receipt: all are printable.
+const receiptSeparator = "\x00"
+
+func pack(r Receipt) packedReceipt {
+	return packedReceipt(strings.Join([]string{string(r.Route), r.RelayID, r.ID, r.Text}, receiptSeparator))
 }
 
-// evict forgets receipts that are over, and the oldest when the ledger is full.
-func (l *MemoryLedger) evict(now time.Time) {
-	for l.n > 0 {
-		e := l.order[l.first]
-		if l.n < l.max && now.Before(e.until) {
-			return
-		}
-		if got, ok := l.accepted[e.fp]; ok && !got.until.After(e.until) {
-			delete(l.accepted, e.fp)
-		}
-		l.first = (l.first + 1) % len(l.order)
-		l.n--
-	}
-}
-
-// sweep forgets, once a minute, what has expired in the small maps.
-func (l *MemoryLedger) sweep(now time.Time) {
-	if now.Sub(l.swept) < time.Minute && len(l.unknown)+len(l.remembered) < l.max {
-		return
-	}
-	l.swept = now
-	for k, u := range l.unknown {
-		if now.After(u.until) {
-			delete(l.unknown, k)
-		}
-	}
-	for k, until := range l.remembered {
-		if now.After(until) {
-			delete(l.remembered, k)
-		}
-	}
-	for k, f := range l.flights {
-		if now.Sub(f.started) >= claimLife {
-			close(f.done)
-			delete(l.flights, k)
-		}
-	}
+func (p packedReceipt) unpack() Receipt {
+	f := strings.SplitN(string(p), receiptSeparator, 4)
+	return Receipt{Route: Route(f[0]), RelayID: f[1], ID: f[2], Text: f[3]}
 }

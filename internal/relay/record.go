@@ -19,13 +19,13 @@ const (
 type Record struct {
 	Envelope    Envelope
 	Recipients  []Address // that were accepted at RCPT
-	Refused     []Refusal // at RCPT
+	Refused     []Refusal // at RCPT, and over LMTP by the upstream that the rest failed over to
 	Decision    Decision  // of the split, at the first recipient
 	Eligible    bool      // the split and the rules left it to SES
 	Route       Route     // upstream that was tried last
 	Reason      Reason    // why it took that route
 	Result      Result
-	Reply       Reply     // the last that the client got
+	Reply       Reply     // to the end of data, or to the first refused recipient when nothing was sent
 	Receipt     Receipt   // of Result accepted and duplicate
 	Attempts    []Attempt // with the upstreams, in order
 	Fingerprint Fingerprint
@@ -39,7 +39,7 @@ type Record struct {
 	Err         error // complete text for the log; nil when accepted
 }
 
-// Refusal is a recipient that was refused at RCPT.
+// Refusal is a recipient that was refused.
 type Refusal struct {
 	To    Address
 	Reply Reply

@@ -43,7 +43,7 @@ var (
 	ReplyPaused       = Reply{451, [3]int{4, 3, 2}, "Next hop is not accepting mail, try again later"}
 	ReplyConfig       = Reply{451, [3]int{4, 3, 5}, "Next hop is not configured for this mail, try again later"}
 	ReplyInProgress   = Reply{451, [3]int{4, 4, 5}, "An earlier attempt for this mail is still in progress, try again later"}
-	ReplyRetryRoute   = Reply{451, [3]int{4, 4, 3}, "Try again later, this mail will take another route"}
+	ReplyRetryRoute   = Reply{451, [3]int{4, 4, 0}, "Try again later, this mail will take another route"}
 	ReplyMemory       = Reply{452, [3]int{4, 3, 1}, "Insufficient memory, try again later"}
 	ReplyTooManyRcpts = Reply{452, [3]int{4, 5, 3}, "Too many recipients"} // RFC 5321 section 4.5.3.1.10
 	ReplyOneRoute     = Reply{452, [3]int{4, 5, 3}, "Send this recipient in a transaction of its own"}
@@ -59,9 +59,17 @@ var (
 )
 
 // ReplyTo turns any error into the reply for the client. It is the one place
-// that does: an *Error brings its reply, everything else is a fault of ours.
+// that does: an *Error brings its reply, everything else is a fault of ours. A
+// 5xx stands only where somebody refused this mail for good, whatever the error
+// says: with an outage or without an answer it would lose mail.
 func ReplyTo(err error) Reply {
-	if e, ok := errors.AsType[*Error](err); ok && e.Reply.Code >= 400 && e.Reply.Code < 600 {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return ReplyLocalError
+	case e.Reply.Temporary():
+		return e.Reply
+	case e.Reply.Permanent() && e.Outcome == NotAccepted && (e.Kind == Rejected || e.Kind == ClientFault):
 		return e.Reply
 	}
 	return ReplyLocalError

@@ -16,6 +16,7 @@ const (
 	ReasonContent      Reason = "content"       // a header or line that SES refuses
 	ReasonBreaker      Reason = "breaker"       // the other upstream's breaker is open
 	ReasonQuota        Reason = "quota"         // sending quota spent
+	ReasonRecipient    Reason = "recipient"     // SES refused the recipient, or one more of them
 	ReasonUnavailable  Reason = "unavailable"   // the other upstream could not take it
 	ReasonRejected     Reason = "rejected"      // the other upstream refused it for good
 	ReasonRemembered   Reason = "remembered"    // an earlier attempt failed over partly

@@ -27,6 +27,8 @@ func (t *Transaction) stream(ctx context.Context, l *leg, src *timedSource) endi
 		return failed(l, errMemory())
 	}
 	defer s.free()
+	defer s.crashed()
+	l.hop.Breaker.MaySend(&l.ticket) // the connection is there: a turn as the probe that is over changes nothing
 	n := t.r.underWay(l.route)
 	n.Add(1)
 	defer n.Add(-1)
@@ -38,11 +40,10 @@ func (t *Transaction) stream(ctx context.Context, l *leg, src *timedSource) endi
 	if e.err != nil && !s.opened {
 		if reason, ok := t.failover(l, AsError(e.err)); ok {
 			l.abort()
-			next, err := t.open(ctx, SES, reason, l.to...)
+			next, err := t.divert(ctx, l, SES, reason)
 			if next == nil {
 				return failed(l, noOtherWay(AsError(e.err), err))
 			}
-			next.attempts = l.attempts
 			return t.hold(ctx, next, src)
 		}
 	}
@@ -69,6 +70,7 @@ type streamBody struct {
 	fp       Fingerprint
 	claimed  bool
 	verdict  *ending
+	result   error // what Next said last, when it was an error: it stands
 }
 
 // Open implements Body.
@@ -83,8 +85,17 @@ func (s *streamBody) Open(context.Context) error {
 // Size implements Body.
 func (s *streamBody) Size() int64 { return -1 }
 
-// Next implements Body.
+// Next implements Body. Its first error stands, io.EOF too.
 func (s *streamBody) Next() ([]byte, error) {
+	if s.result != nil {
+		return nil, s.result
+	}
+	p, err := s.next()
+	s.result = err
+	return p, err
+}
+
+func (s *streamBody) next() ([]byte, error) {
 	if !s.started {
 		s.started = true
 		if err := s.begin(); err != nil {
@@ -199,11 +210,23 @@ func (s *streamBody) ending(receipt Receipt, err error, took time.Duration) endi
 		return *s.verdict
 	}
 	e := s.t.attempted(s.l, receipt, err, took)
-	if s.claimed {
-		s.t.settle(s.fp, &e)
-	}
+	s.settle(&e)
 	e.rehearsal = s.t.rehearse(s.l, &s.content)
 	return e
+}
+
+// settle tells the ledger how the claimed mail ended, once.
+func (s *streamBody) settle(e *ending) {
+	if s.claimed {
+		s.claimed = false
+		s.t.settle(s.fp, e)
+	}
+}
+
+// crashed settles what an upstream that panicked leaves behind.
+func (s *streamBody) crashed() {
+	e := failed(s.l, errCrashed)
+	s.settle(&e)
 }
 
 // grow moves to a buffer of n bytes, keeping what is read.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -15,44 +16,34 @@ type Transaction struct {
 
 	decided  bool
 	decision Decision
-	legs     []*leg    // one; over LMTP at most one per route
-	rcpts    []Address // accepted, in order
-	refused  []Refusal
-	last     Reply         // that the client got
+	legs     []*leg        // one; over LMTP one for each route that was decided and taken
+	opened   []*leg        // all that ever began, for the end
+	rcpts    []Address     // accepted, in order
+	refused  []Refusal     // not yet in a record
 	busy     time.Duration // spent in the relay, waiting for the client not counted
 	waited   time.Duration // of that, spent waiting for upstreams
+	spent    bool          // the quota was found spent, and counted
 	over     bool
-}
-
-// leg is the part of a transaction that one upstream handles.
-type leg struct {
-	route    Route
-	reason   Reason
-	eligible bool // the split and the rules left it to SES
-	hop      *Hop
-	ticket   Ticket
-	delivery Delivery
-	to       []Address // accepted by the upstream
-	refused  []Refusal // refused by it
-	attempts []Attempt
 }
 
 // Recipient offers one recipient and returns the reply to RCPT.
 func (t *Transaction) Recipient(ctx context.Context, to Address) Reply {
 	start := t.r.now()
 	defer func() { t.busy += t.r.now().Sub(start) }()
+	if t.over {
+		return ReplyLocalError // the session does not ask
+	}
 	if len(t.rcpts) >= t.cfg.MaxRecipients {
 		return ReplyTooManyRcpts // counts for nothing: the client sends the rest again
 	}
 	err := t.add(ctx, to)
 	if err == nil {
 		t.rcpts = append(t.rcpts, to)
-		t.last = ReplyRecipientOK
-		return t.last
+		return ReplyRecipientOK
 	}
-	t.last = ReplyTo(err)
-	t.refused = append(t.refused, Refusal{To: to, Reply: t.last, Err: err})
-	return t.last
+	reply := ReplyTo(err)
+	t.refused = append(t.refused, Refusal{To: to, Reply: reply, Err: err})
+	return reply
 }
 
 // add finds the leg for a recipient and offers it there.
@@ -64,12 +55,23 @@ func (t *Transaction) add(ctx context.Context, to Address) error {
 		return t.addEach(ctx, to)
 	}
 	l := t.legs[0]
-	if l.route == SES {
-		if reason := t.cfg.Router.FitRecipient(t.env, to); reason != "" {
-			return t.move(ctx, l, reason, to)
-		}
+	if l.route == Cuenote {
+		return t.offer(ctx, l, to)
 	}
-	return t.offer(ctx, l, to)
+	if reason := t.cfg.Router.FitRecipient(t.env, to); reason != "" {
+		return t.move(ctx, l, reason, to)
+	}
+	err := t.offer(ctx, l, to)
+	if err != nil && refusesRecipient(AsError(err)) {
+		return t.move(ctx, l, ReasonRecipient, to)
+	}
+	return err
+}
+
+// refusesRecipient reports whether SES cannot take a recipient that the router
+// found fit: it has its own last word, such as one more than fit in a call.
+func refusesRecipient(e *Error) bool {
+	return e.Outcome == NotAccepted && e.Signal == SignalNone && (e.Kind == Rejected || e.Kind == ClientFault)
 }
 
 // decide reads the split, once per transaction (over LMTP once per recipient).
@@ -91,7 +93,7 @@ func (t *Transaction) decide(to Address) Decision {
 // upstream cannot take mail now.
 func (t *Transaction) start(ctx context.Context, d Decision, to Address) error {
 	l, err := t.open(ctx, d.Route, d.Reason, to)
-	if err != nil && l == nil {
+	if l == nil {
 		other, reason, ok := t.otherWay(d, to, AsError(err))
 		if !ok {
 			return err
@@ -101,7 +103,8 @@ func (t *Transaction) start(ctx context.Context, d Decision, to Address) error {
 			return noOtherWay(cause, err)
 		}
 	}
-	l.eligible = d.Route == SES
+	l.decided, l.sesOpen = d.Route, d.SESOpen
+	l.eligible = d.Route == SES || d.Reason == ReasonRemembered
 	t.legs = append(t.legs, l)
 	return err
 }
@@ -112,94 +115,37 @@ func (t *Transaction) otherWay(d Decision, to Address, e *Error) (Route, Reason,
 		return "", "", false
 	}
 	if d.Route == SES {
-		if e.Kind == Exhausted {
+		switch {
+		case refusesRecipient(e):
+			return Cuenote, ReasonRecipient, true
+		case e.Kind == Exhausted:
 			t.countExhausted(t.cfg.Policy.SESExhausted)
 			return Cuenote, ReasonQuota, t.cfg.Policy.SESExhausted
+		case e.Class == classBreaker:
+			return Cuenote, ReasonBreaker, t.cfg.Policy.SESUnavailable
 		}
-		reason := ReasonUnavailable
-		if e.Class == classBreaker {
-			reason = ReasonBreaker
-		}
-		return Cuenote, reason, t.cfg.Policy.SESUnavailable
+		return Cuenote, ReasonUnavailable, t.cfg.Policy.SESUnavailable
 	}
 	// A refusal of this recipient is an answer, not an outage.
-	ok := t.cfg.Policy.CuenoteUnavailable && e.Kind == Unavailable && e.Signal != SignalNone &&
-		d.SESOpen && t.cfg.Router.FitRecipient(t.env, to) == ""
-	return SES, ReasonUnavailable, ok
-}
-
-// classBreaker is the class of the refusal by an open breaker.
-const classBreaker = "breaker"
-
-// open begins a delivery with an upstream and offers the recipients. When the
-// upstream answered for the recipients the leg is returned, with the error of
-// the first that was refused; when it could not take mail at all, only the error.
-func (t *Transaction) open(ctx context.Context, route Route, reason Reason, to ...Address) (*leg, error) {
-	l := &leg{route: route, reason: reason, hop: t.cfg.hop(route)}
-	var ok bool
-	if l.ticket, ok = l.hop.Breaker.Allow(); !ok {
-		return nil, &Error{Kind: Unavailable, Signal: SignalCount, Class: classBreaker, Reply: ReplyPaused}
-	}
-	if route == SES && t.cfg.Quota.Spent(len(to)) {
-		l.ticket.Cancel()
-		return nil, &Error{Kind: Exhausted, Class: "quota", Reply: ReplyThrottled}
-	}
-	var err error
-	if l.delivery, err = l.hop.Upstream.Begin(ctx, t.env); err != nil {
-		l.ticket.Settle(AsError(err))
-		return nil, err
-	}
-	if err = t.offer(ctx, l, to...); err != nil && AsError(err).Signal != SignalNone {
-		l.ticket.Settle(AsError(err))
-		l.abort()
-		return nil, err
-	}
-	return l, err
-}
-
-// offer adds recipients to a leg and returns the first error.
-func (t *Transaction) offer(ctx context.Context, l *leg, to ...Address) error {
-	start := t.r.now()
-	errs := l.delivery.AddRecipients(ctx, to)
-	t.waited += t.r.now().Sub(start)
-	var first error
-	for i, err := range errs {
-		if err == nil {
-			l.to = append(l.to, to[i])
-			continue
-		}
-		l.refused = append(l.refused, Refusal{To: to[i], Reply: ReplyTo(err), Err: err})
-		if first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-// move takes the whole transaction to Cuenote for a later recipient that SES
-// cannot take. The earlier recipients are handed over first; when one of them
-// is refused there the transaction stays, and the new one has to come again.
-func (t *Transaction) move(ctx context.Context, l *leg, reason Reason, to Address) error {
-	next, err := t.open(ctx, Cuenote, reason, l.to...)
-	if err != nil {
-		if next != nil {
-			next.abort()
-		}
-		return &Error{Kind: Unavailable, Class: "one_route", Reply: ReplyOneRoute, Err: err}
-	}
-	l.abort()
-	t.legs[0] = next
-	return t.offer(ctx, next, to)
+	outage := e.Kind == Unavailable && e.Signal != SignalNone
+	return SES, ReasonUnavailable, outage && t.mayOverflow(&leg{to: []Address{to}, sesOpen: d.SESOpen})
 }
 
 // addEach is add for LMTP, where every recipient has its own final reply and
 // so its own route.
 func (t *Transaction) addEach(ctx context.Context, to Address) error {
+	for _, l := range t.legs {
+		if slices.Contains(l.to, to) {
+			return nil // the same recipient again is one delivery
+		}
+	}
 	d := t.decide(to)
 	for _, l := range t.legs {
-		if l.route == d.Route {
-			return t.offer(ctx, l, to)
+		if l.decided != d.Route || l.overflowed() && !t.mayOverflow(&leg{to: []Address{to}, sesOpen: d.SESOpen}) {
+			continue
 		}
+		l.sesOpen = l.sesOpen && d.SESOpen
+		return t.offer(ctx, l, to)
 	}
 	return t.start(ctx, d, to)
 }
@@ -221,31 +167,34 @@ func (t *Transaction) Abort() {
 	if t.over {
 		return
 	}
-	t.over = true
-	for _, l := range t.legs {
-		l.abort()
-	}
+	t.end()
 	if len(t.refused) == 0 {
 		return
 	}
 	// Nothing was sent, but recipients were refused: that is worth a line.
 	rec := t.newRecord(t.decision.Route, t.decision.Reason)
 	if len(t.legs) > 0 {
-		rec.Route, rec.Reason = t.legs[0].route, t.legs[0].reason
+		rec.Route, rec.Reason, rec.Eligible = t.legs[0].route, t.legs[0].reason, t.legs[0].eligible
 	}
-	rec.Result, rec.Reply = resultOf(t.refused[0].Reply), t.refused[0].Reply
-	rec.Err = t.refused[0].Err
+	first := rec.Refused[0]
+	rec.Result, rec.Reply, rec.Err = resultOf(first.Reply), first.Reply, first.Err
 	t.finish(rec)
 }
 
-// abort ends a leg with nothing sent.
-func (l *leg) abort() {
-	l.delivery.Abort()
-	l.ticket.Cancel()
+// end gives back what the transaction holds of its upstreams.
+func (t *Transaction) end() {
+	t.over = true
+	for _, l := range t.opened {
+		l.abort()
+	}
 }
 
 // countExhausted moves relay_quota_exhausted_total.
 func (t *Transaction) countExhausted(overflow bool) {
+	if t.spent {
+		return // once for a mail, however many recipients found it so
+	}
+	t.spent = true
 	action := "defer"
 	if overflow {
 		action = "overflow"
@@ -253,12 +202,15 @@ func (t *Transaction) countExhausted(overflow bool) {
 	t.r.metrics.exhausted.WithLabelValues(action).Inc()
 }
 
-// newRecord starts the record of the transaction or of one leg.
+// newRecord starts the record of the transaction or of one leg. The recipients
+// refused at RCPT stand in the first.
 func (t *Transaction) newRecord(route Route, reason Reason) *Record {
-	return &Record{
+	rec := &Record{
 		Envelope: *t.env, Decision: t.decision, Refused: t.refused,
 		Route: route, Reason: reason, Delay: -1,
 	}
+	t.refused = nil
+	return rec
 }
 
 // finish completes a record and hands it out.

@@ -1,0 +1,81 @@
+package relay
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func numbered(n int) (fp Fingerprint) {
+	binary.BigEndian.PutUint64(fp[:], uint64(n))
+	return fp
+}
+
+// TestShelf compares a shelf with a plain map under random use.
+func TestShelf(t *testing.T) {
+	t.Parallel()
+	type entry struct {
+		value int
+		until time.Time
+		put   int
+	}
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		limit := 1 + rnd.IntN(3*blockSize)
+		s := newShelf[int](time.Minute, limit)
+		want := map[Fingerprint]entry{}
+		now, puts := time.Unix(1e9, 0), 0
+		for range 20_000 {
+			now = now.Add(time.Duration(rnd.IntN(40)) * time.Millisecond)
+			key := numbered(rnd.IntN(2 * limit))
+			switch rnd.IntN(10) {
+			case 0:
+				s.forget(key)
+				delete(want, key)
+			case 1, 2, 3:
+				got, ok := s.get(key, now)
+				e, there := want[key]
+				if ok && (!there || got != e.value || !now.Before(e.until)) {
+					t.Fatalf("seed %d: got %d, want %+v at %v", seed, got, e, now)
+				}
+				if !ok && there && now.Before(e.until) && puts-e.put < limit {
+					t.Fatalf("seed %d: %v is gone, put %d puts ago of %d", seed, e, puts-e.put, limit)
+				}
+			default:
+				puts++
+				s.put(key, puts, now)
+				want[key] = entry{puts, now.Add(time.Minute), puts}
+			}
+			if held := int(s.next - s.first); held > limit || len(s.index) > held || len(s.blocks) > held/blockSize+2 {
+				t.Fatalf("seed %d: %d entries, %d keys, %d blocks; limit %d", seed, held, len(s.index), len(s.blocks), limit)
+			}
+		}
+	}
+}
+
+// TestShelfEmpties: what has expired goes with the puts that follow, four for one.
+func TestShelfEmpties(t *testing.T) {
+	t.Parallel()
+	s := newShelf[int](time.Minute, 100_000)
+	now := time.Unix(1e9, 0)
+	for i := range 10_000 {
+		s.put(numbered(i), i, now)
+	}
+	now = now.Add(time.Hour)
+	for i := range 4_000 {
+		s.put(numbered(-i), i, now)
+	}
+	if len(s.index) != 4_000 || len(s.blocks) > 5 {
+		t.Errorf("%d keys in %d blocks, want the 4000 new ones", len(s.index), len(s.blocks))
+	}
+}
+
+func TestPackedReceipt(t *testing.T) {
+	t.Parallel()
+	for _, r := range []Receipt{{}, {SES, "id1", "0106-x", ""}, {Cuenote, "id2", "", "2.0.0 Ok: queued as 4X"}} {
+		if got := pack(r).unpack(); got != r {
+			t.Errorf("%+v became %+v", r, got)
+		}
+	}
+}
