@@ -81,7 +81,12 @@ type hops struct {
 
 func startHops(t *testing.T) *hops {
 	t.Helper()
-	h := &hops{store: simulator.NewStore(simulator.StoreConfig{})}
+	return startHopsWith(t, simulator.StoreConfig{})
+}
+
+func startHopsWith(t *testing.T, keep simulator.StoreConfig) *hops {
+	t.Helper()
+	h := &hops{store: simulator.NewStore(keep)}
 	var err error
 	h.ses, err = simulator.NewSES(simulator.SESConfig{
 		Store: h.store, Identities: []string{"goo.ne.jp"}, ConfigurationSets: []string{configurationSet},
