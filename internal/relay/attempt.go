@@ -10,6 +10,9 @@ func (t *Transaction) send(ctx context.Context, l *leg, m *message) ending {
 	if !l.hop.Breaker.MaySend(&l.ticket) {
 		return failed(l, &Error{Kind: Unavailable, Signal: SignalCount, Class: classBreaker, Reply: ReplyPaused})
 	}
+	if l.overflowed() && !t.mayOverflow(l) { // the brake was pulled meanwhile
+		return failed(l, &Error{Kind: Unavailable, Class: "brake", Reply: ReplyPaused})
+	}
 	if !m.reserve(l.hop.Copies, m.Size) {
 		return failed(l, errMemory())
 	}

@@ -9,10 +9,11 @@ import (
 // maxUnknowns is how often SES may leave a mail unanswered before it takes Cuenote.
 const maxUnknowns = 2
 
-// lastCall is how long after the ledger's claim the end of the data may still
-// be written: an upstream that then takes its whole time (Cuenote 110 s) has
-// answered before the claim is over (150 s), so that no retry runs beside it.
-const lastCall = 30 * time.Second
+// lastCall is how long after the start of a delivery the end of the data may
+// still be written: an upstream that then takes its whole time (Cuenote 110 s)
+// has answered before the ledger's claim is over (150 s, of which waiting for
+// other claims takes 10 s), so that no retry runs beside it.
+const lastCall = 25 * time.Second
 
 // deliver hands a complete message to its upstream, and to the other one when
 // it was surely not accepted and the configuration allows.

@@ -178,14 +178,21 @@ func (r *fakeRouter) FitContent(_ *Envelope, c *Content) Reason {
 
 // fakeQuota has left recipients.
 type fakeQuota struct {
+	mu       sync.Mutex
 	left     int
 	taken    int
 	refunded int
 }
 
-func (q *fakeQuota) Spent(n int) bool { return q.left < n }
+func (q *fakeQuota) Spent(n int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.left < n
+}
 
 func (q *fakeQuota) Take(_ context.Context, n int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.left < n {
 		return &Error{Kind: Exhausted, Class: "rate", Reply: ReplyThrottled}
 	}
@@ -194,7 +201,13 @@ func (q *fakeQuota) Take(_ context.Context, n int) error {
 	return nil
 }
 
-func (q *fakeQuota) Refund(n int)         { q.left += n; q.refunded += n }
+func (q *fakeQuota) Refund(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.left += n
+	q.refunded += n
+}
+
 func (q *fakeQuota) Throttled(daily bool) {}
 
 // world is a relay with fake neighbours.

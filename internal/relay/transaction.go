@@ -139,13 +139,22 @@ func (t *Transaction) addEach(ctx context.Context, to Address) error {
 			return nil // the same recipient again is one delivery
 		}
 	}
-	d := t.decide(to)
+	return t.addTo(ctx, t.decide(to), to)
+}
+
+// addTo offers a recipient to the leg of its decision.
+func (t *Transaction) addTo(ctx context.Context, d Decision, to Address) error {
 	for _, l := range t.legs {
 		if l.decided != d.Route || l.overflowed() && !t.mayOverflow(&leg{to: []Address{to}, sesOpen: d.SESOpen}) {
 			continue
 		}
 		l.sesOpen = l.sesOpen && d.SESOpen
-		return t.offer(ctx, l, to)
+		err := t.offer(ctx, l, to)
+		if err == nil || l.route == Cuenote || !refusesRecipient(AsError(err)) {
+			return err
+		}
+		d.Route, d.Reason, d.SESOpen = Cuenote, ReasonRecipient, false
+		return t.addTo(ctx, d, to)
 	}
 	return t.start(ctx, d, to)
 }
