@@ -1,10 +1,10 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Everything that can be tested of the templates without AWS: what 'make infra-test' calls.
 # Needs python3 (3.11 to 3.13) and a package index; fetches the rest with uv, as the lock files say.
-set -euo pipefail
+set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
-unset VIRTUAL_ENV || true
+unset VIRTUAL_ENV
 
 if ! command -v uv >/dev/null 2>&1; then
   # Into a folder of its own: Debian's Python is externally managed and may lack venv.

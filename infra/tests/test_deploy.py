@@ -109,3 +109,214 @@ def test_development_stands_alone(stacks, env, long):
     for (stack, logical_id), r in emulator.DEPLOYED.items():
         if stack.startswith(f"ses-migration-{env}-"):
             assert f"ses-migration-{other}" not in json.dumps(r.properties), f"{stack} {logical_id}"
+
+
+# ---- enhanced-kinesis -------------------------------------------------------
+
+SUFFIX = {"dev": "-development", "prod": ""}
+
+
+@BOTH
+def test_streams(stacks, env, long):
+    firehose = emulator.client("firehose")
+    for kind in ("raw", "masked"):
+        name = f"ses-migration-{env}-{kind}-logs-stream"
+        d = firehose.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"]
+        to = d["Destinations"][0]["ExtendedS3DestinationDescription"]
+        assert to["BucketARN"] == f"arn:aws:s3:::ses-migration-{env}-{kind}-logs"
+        asked = stacks.record(env, "enhanced-kinesis", f"{kind.capitalize()}Stream").properties["ExtendedS3DestinationConfiguration"]
+        assert asked["Prefix"] == "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/"      # S-82
+        assert asked["CustomTimeZone"] == "Asia/Tokyo"                                                   # X-38
+        assert asked["ErrorOutputPrefix"].startswith("errors/")
+        kinds = [p["Type"] for p in asked["ProcessingConfiguration"]["Processors"]]
+        assert kinds == (["Lambda"] if kind == "masked" else ["AppendDelimiterToRecord"])
+
+
+@BOTH
+def test_masking_function(stacks, env, long):
+    name = f"ses-migration-{long}-data-masking-lambda"
+    f = emulator.client("lambda").get_function(FunctionName=name)["Configuration"]
+    wanted = stacks.record(env, "enhanced-kinesis", "Function").properties      # moto answers x86_64 whatever was asked
+    assert (f["Runtime"], wanted["Architectures"], f["Handler"]) == ("provided.al2023", ["arm64"], "bootstrap")
+    assert f["Timeout"] <= 300      # Firehose waits five minutes
+    env_ = f["Environment"]["Variables"]
+    assert env_["EVENT_LOG_GROUP"] == f"/aws/ses/email-events{SUFFIX[env]}"
+    assert env_["MASKED_LOG_GROUP"] == f"/aws/kinesisfirehose/ses-masked-logs{SUFFIX[env]}"
+    assert env_["ERROR_BUCKET"] == f"ses-migration-{env}-error-logs"
+    asked = stacks.record(env, "enhanced-kinesis", "Function").properties["Code"]
+    assert asked["S3Bucket"] == f"ses-migration-{env}-artifacts-{emulator.ACCOUNT}" and asked["S3Key"].startswith("mask-events/")
+    documented = (INFRA / "lambda" / "mask-events" / "README.md").read_text()
+    for variable in env_:
+        assert f"`{variable}`" in documented, f"{variable} is no setting of the function"
+
+
+@BOTH
+def test_processor_stays_within_6_mb(stacks, env, long):
+    d = stacks.record(env, "enhanced-kinesis", "MaskedStream").properties["ExtendedS3DestinationConfiguration"]
+    p = {x["ParameterName"]: x["ParameterValue"] for x in d["ProcessingConfiguration"]["Processors"][0]["Parameters"]}
+    assert float(p["BufferSizeInMBs"]) * 4 / 3 * 2 < 6      # base64, and an answer as large as the request and half again
+
+
+@BOTH
+def test_log_groups(stacks, env, long):
+    groups = {g["logGroupName"]: g for g in emulator.client("logs").describe_log_groups()["logGroups"]}
+    base = stacks.outputs(env, "base")
+    raw, masked = base["RawKeyArn"], base["MaskedKeyArn"]
+    for name, key in {f"/aws/ses/email-events{SUFFIX[env]}": raw, f"/aws/kinesisfirehose/ses-raw-logs{SUFFIX[env]}": raw,
+                      f"/aws/kinesisfirehose/ses-masked-logs{SUFFIX[env]}": masked, f"/aws/lambda/ses-migration-{long}-data-masking-lambda": raw,
+                      f"ses-migration-{long}-ses": masked}.items():
+        assert groups[name]["retentionInDays"] and groups[name]["kmsKeyId"] == key, name
+
+
+@BOTH
+def test_no_event_rewrites_the_mail(stacks, env, long):
+    """Open and click events make SES add a pixel and rewrite links: not by default."""
+    kinds = set()
+    for r in stacks.of_type(env, "AWS::SES::ConfigurationSetEventDestination"):
+        kinds |= set(r.properties["EventDestination"]["MatchingEventTypes"])
+    assert kinds == {"send", "delivery", "bounce", "complaint", "reject", "renderingFailure", "deliveryDelay", "subscription"}
+
+
+# ---- monitoring -------------------------------------------------------------
+
+#: chapter 14: slug -> (warning, critical)
+LEVELS = {"success-rate": (99.5, 95), "bounce-rate": (0.5, 5), "complaint-rate": (0.1, 0.5), "delivery-delay": (95, 95), "throughput": (80, 100),
+          "daily-volume": (80, 95), "cpu": (80, 90), "memory": (80, 90)}
+
+
+def alarms(long):
+    return {a["AlarmName"]: a for a in emulator.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"ses-migration-{long}-")["MetricAlarms"]}
+
+
+@BOTH
+def test_every_row_of_chapter_14_has_two_levels(stacks, env, long):
+    found = alarms(long)
+    mon = stacks.outputs(env, "monitoring")
+    for slug, thresholds in LEVELS.items():
+        for level, threshold in zip(("warning", "critical"), thresholds):
+            a = found[f"ses-migration-{long}-{slug}-{level}"]
+            assert a["Threshold"] == threshold
+            assert a["AlarmActions"] == [mon[f"{level.capitalize()}TopicArn"]]
+            assert a["TreatMissingData"] == "notBreaching", "no data is neither success nor failure"
+
+
+@BOTH
+def test_rates_have_a_minimum_sample(stacks, env, long):
+    sample = {"dev": 20, "prod": 200}[env]
+    for slug in ("success-rate", "bounce-rate", "complaint-rate", "delivery-delay"):
+        for level in ("warning", "critical"):
+            r = next(r for r in stacks.of_type(env, "AWS::CloudWatch::Alarm") if r.name == f"ses-migration-{long}-{slug}-{level}")
+            expression = next(m["Expression"] for m in r.properties["Metrics"] if "Expression" in m)
+            assert expression.startswith(f"IF(n >= {sample}, value, ")
+
+
+@BOTH
+def test_metrics_that_alarms_read_are_made(stacks, env, long):
+    """In the namespace of S-102: by a metric filter here or by the masking function."""
+    namespace = f"ses-migration/{long}/SES"
+    made = {t["MetricName"] for r in stacks.of_type(env, "AWS::Logs::MetricFilter") for t in r.properties["MetricTransformations"]
+            if t["MetricNamespace"] == namespace}
+    assert "SendSuccessRate" in made
+    by_function = {w for w in (INFRA / "lambda" / "mask-events" / "README.md").read_text().split("`") if w.isidentifier()}
+    read = set()
+    for r in stacks.of_type(env, "AWS::CloudWatch::Alarm"):
+        p = r.properties
+        if p.get("Namespace") == namespace:
+            read.add(p["MetricName"])
+        read |= {m["MetricStat"]["Metric"]["MetricName"] for m in p.get("Metrics", []) if m.get("MetricStat", {}).get("Metric", {}).get("Namespace") == namespace}
+    assert read and read <= made | by_function, read - made - by_function
+
+
+@BOTH
+def test_rollback_alarm(stacks, env, long):
+    """S-89: success, delay, bounce; monitoring, log collection, masking not working."""
+    p = stacks.record(env, "monitoring", "Rollback").properties
+    assert p["AlarmName"] == f"ses-migration-{long}-rollback"
+    found = alarms(long)
+    for slug in ("success-rate-critical", "bounce-rate-critical", "delivery-delay-critical", "complaint-rate-critical", "ses-counters-silent-critical",
+                 "event-log-silent-critical", "masked-log-silent-critical", "masking-critical", "masking-failures-critical",
+                 "raw-delivery-critical", "masked-delivery-critical"):
+        assert f'ALARM("ses-migration-{long}-{slug}")' in p["AlarmRule"]
+        assert f"ses-migration-{long}-{slug}" in found
+    assert p["AlarmActions"] == [stacks.outputs(env, "monitoring")["CriticalTopicArn"]]
+
+
+@BOTH
+def test_saved_queries(stacks, env, long):
+    queries = {r.properties["Name"]: r.properties for r in stacks.of_type(env, "AWS::Logs::QueryDefinition")}
+    assert queries and all(n.startswith(f"ses-migration-{long}") for n in queries)
+    bounces = queries[f"ses-migration-{long}-bounces"]
+    assert bounces["LogGroupNames"] == [f"/aws/ses/email-events{SUFFIX[env]}"]
+    assert 'filter eventType = "bounce"' in bounces["QueryString"]
+    existing = {g["logGroupName"] for g in emulator.client("logs").describe_log_groups()["logGroups"]}
+    for q in queries.values():
+        assert set(q["LogGroupNames"]) <= existing
+
+
+@BOTH
+def test_dashboard(stacks, env, long):
+    body = json.loads(emulator.client("cloudwatch").get_dashboard(DashboardName=f"ses-migration-{long}")["DashboardBody"])
+    text = json.dumps(body)
+    assert "${" not in text
+    for metric in ("SendSuccessRate", "BounceRate", "ComplaintRate", "DeliveredWithinOneMinute", "CPUUtilization", "MemoryUtilization", "ThrottledRecords"):
+        assert metric in text
+    occupied = set()
+    for w in body["widgets"]:
+        cells = {(x, y) for x in range(w["x"], w["x"] + w["width"]) for y in range(w["y"], w["y"] + w["height"])}
+        assert not cells & occupied and all(x < 24 for x, _ in cells)
+        occupied |= cells
+
+
+# ---- security ---------------------------------------------------------------
+
+@BOTH
+def test_groups_and_policies(stacks, env, long):
+    iam = emulator.client("iam")
+    for kind in ("admin", "readonly", "monitoring"):
+        group = f"ses-migration-{long}-{kind}-group"
+        attached = {p["PolicyName"] for p in iam.list_attached_group_policies(GroupName=group)["AttachedPolicies"]}
+        assert f"ses-migration-{long}-ip-restriction" in attached
+    arn = f"arn:aws:iam::{emulator.ACCOUNT}:policy/ses-migration-{long}-ip-restriction"
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]       # X-46
+    statement = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]["Statement"][0]
+    assert statement["Condition"]["NotIpAddress"]["aws:SourceIp"] == ["202.217.75.98/32", "202.217.75.91/32", "202.217.75.88/32", "202.217.75.81/32"]
+    assert iam.get_policy(PolicyArn=arn.replace("ip-restriction", "ses-access"))
+
+
+@BOTH
+def test_sending_filter_takes_the_environments_own_addresses(stacks, env, long):
+    """X-10: two for sending, all four for people."""
+    p = stacks.record(env, "ses", "SendingFilter").properties["PolicyDocument"]["Statement"][0]
+    assert set(p["Condition"]["NotIpAddress"]["aws:SourceIp"]) == set(ADDRESSES[env])
+
+
+def test_one_trail_and_one_analyzer_in_the_account(stacks):
+    assert [t["Name"] for t in emulator.client("cloudtrail").describe_trails()["trailList"]] == ["ses-migration-production-trail"]
+    assert emulator.client("cloudtrail").get_trail_status(Name="ses-migration-production-trail")["IsLogging"]
+    assert [r.name for e in ENVIRONMENTS for r in stacks.of_type(e, "AWS::AccessAnalyzer::Analyzer")] == ["ses-migration-production-analyzer"]
+
+
+# ---- everything -------------------------------------------------------------
+
+@BOTH
+def test_every_type_was_created_or_recorded_with_a_reason(stacks, env, long):
+    from moto.cloudformation import parsing
+
+    from emulator.backing import BACK, RECORDED
+    for r in emulator.DEPLOYED.values():
+        assert r.type in BACK or r.type in RECORDED or r.type in parsing.get_model_map(), r.type
+        assert r.resource is not None
+
+
+@BOTH
+def test_what_can_be_tagged_is_tagged(stacks, env, long):
+    """In the template too, for what does not take the stack's tags over."""
+    from emulator.strict import schema
+    for r in emulator.DEPLOYED.values():
+        if not r.stack.startswith(f"ses-migration-{env}-") or "Tags" not in schema(r.type)["properties"]:
+            continue
+        if r.type in ("AWS::S3::Bucket", "AWS::KMS::Key", "AWS::IAM::Role", "AWS::Lambda::Function", "AWS::KinesisFirehose::DeliveryStream", "AWS::Logs::LogGroup",
+                      "AWS::SES::EmailIdentity", "AWS::SES::ConfigurationSet", "AWS::ECS::Service", "AWS::SNS::Topic", "AWS::SecretsManager::Secret"):
+            if r.stack.endswith("-network"):
+                continue
+            assert {"Key": "Environment", "Value": long} in r.properties["Tags"], f"{r.stack} {r.logical_id}"

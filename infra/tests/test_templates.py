@@ -1,5 +1,6 @@
 """The files themselves: encoding, size, lint, and what YAML allows but CloudFormation does not."""
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -42,7 +43,7 @@ def test_uses_no_yaml_aliases(name):
 
 def test_lint_is_clean():
     files = [str(INFRA / "templates" / n) for n in TEMPLATES]
-    done = subprocess.run([sys.executable, "-m", "cfnlint", "--regions", "ap-northeast-1", "--include-checks", "W", "--format", "json", *files],
+    done = subprocess.run([str(pathlib.Path(sys.executable).with_name("cfn-lint")), "--regions", "ap-northeast-1", "--include-checks", "W", "--format", "json", *files],
                           capture_output=True, text=True, timeout=240)
     found = [f"{m['Filename'].rsplit('/', 1)[-1]}:{m['Location']['Start']['LineNumber']} {m['Rule']['Id']} {m['Message']}" for m in json.loads(done.stdout or "[]")]
     assert not found, "\n".join(found)

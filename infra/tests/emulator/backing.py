@@ -135,6 +135,15 @@ def ungroup(c, p, r):
     iam.delete_group(GroupName=name)
 
 
+def managed_policy(c, p, r):
+    text = json.dumps(p["PolicyDocument"])
+    if len("".join(text.split())) > 6144:
+        raise ValueError(f"LimitExceeded: Cannot exceed quota for PolicySize: 6144, has {len(''.join(text.split()))}")
+    arn = c("iam").create_policy(PolicyName=r["name"], PolicyDocument=text, **pick(p, "Description", "Path"))["Policy"]["Arn"]
+    r["arn"] = arn
+    return {"PolicyArn": arn, "__ref__": arn}
+
+
 def user(c, p, r):
     iam, name = c("iam"), r["name"]
     arn = iam.create_user(UserName=name, **pick(p, "Path", "Tags"))["User"]["Arn"]
@@ -235,6 +244,15 @@ def scaling(c, p, r):
     return {"Arn": arn}
 
 
+def unscalable(c, p, r):
+    c("application-autoscaling").deregister_scalable_target(**pick(p, "ServiceNamespace", "ResourceId", "ScalableDimension"))
+
+
+def unscaling(c, p, r):
+    rid, dimension, namespace = p["ScalingTargetId"].split("|")
+    c("application-autoscaling").delete_scaling_policy(PolicyName=p["PolicyName"], ServiceNamespace=namespace, ResourceId=rid, ScalableDimension=dimension)
+
+
 def replication_group(c, p, r):
     kw = pick(p, "ReplicationGroupDescription", "AutomaticFailoverEnabled", "MultiAZEnabled", "NumCacheClusters", "NumNodeGroups", "ReplicasPerNodeGroup",
               "CacheNodeType", "Engine", "EngineVersion", "CacheSubnetGroupName", "SecurityGroupIds", "TransitEncryptionEnabled", "AtRestEncryptionEnabled", "KmsKeyId", "Port")
@@ -302,7 +320,31 @@ def target_group(c, p, r):
     return {"TargetGroupArn": r["arn"], "TargetGroupFullName": r["arn"].split(":")[-1], "TargetGroupName": x["TargetGroupName"], "LoadBalancerArns": [], "__ref__": r["arn"]}
 
 
+def listener(c, p, r):
+    r["arn"] = c("elbv2").create_listener(LoadBalancerArn=p["LoadBalancerArn"], Protocol=p["Protocol"], Port=int(p["Port"]), DefaultActions=p["DefaultActions"])["Listeners"][0]["ListenerArn"]
+    return {"ListenerArn": r["arn"], "__ref__": r["arn"]}
+
+
+def route_table(c, p, r):
+    r["id"] = c("ec2").create_route_table(VpcId=p["VpcId"])["RouteTable"]["RouteTableId"]
+    return {"RouteTableId": r["id"], "__ref__": r["id"]}
+
+
+def association(c, p, r):
+    r["id"] = c("ec2").associate_route_table(SubnetId=p["SubnetId"], RouteTableId=p["RouteTableId"])["AssociationId"]
+    return {"Id": r["id"], "__ref__": r["id"]}
+
+
+def cluster(c, p, r):
+    arn = c("ecs").create_cluster(clusterName=r["name"], settings=camel(p.get("ClusterSettings") or []), tags=camel(p.get("Tags") or []))["cluster"]["clusterArn"]
+    return {"Arn": arn, "__ref__": r["name"]}
+
+
 BACK = {
+    "AWS::EC2::RouteTable": (route_table, lambda c, p, r: c("ec2").delete_route_table(RouteTableId=r["id"])),
+    "AWS::EC2::SubnetRouteTableAssociation": (association, lambda c, p, r: c("ec2").disassociate_route_table(AssociationId=r["id"])),
+    "AWS::ECS::Cluster": (cluster, lambda c, p, r: c("ecs").delete_cluster(cluster=r["name"])),
+    "AWS::ElasticLoadBalancingV2::Listener": (listener, lambda c, p, r: c("elbv2").delete_listener(ListenerArn=r["arn"])),
     "AWS::EC2::SecurityGroupEgress": (egress, lambda c, p, r: c("ec2").revoke_security_group_egress(GroupId=p["GroupId"], IpPermissions=[r["rule"]])),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": (load_balancer, unload_balancer),
     "AWS::ElasticLoadBalancingV2::TargetGroup": (target_group, lambda c, p, r: c("elbv2").delete_target_group(TargetGroupArn=r["arn"])),
@@ -320,10 +362,11 @@ BACK = {
     "AWS::SNS::Subscription": (subscription, None),
     "AWS::SNS::TopicPolicy": (topic_policy, None),
     "AWS::CloudTrail::Trail": (trail, lambda c, p, r: c("cloudtrail").delete_trail(Name=r["name"])),
+    "AWS::IAM::ManagedPolicy": (managed_policy, lambda c, p, r: c("iam").delete_policy(PolicyArn=r["arn"])),
     "AWS::IAM::Group": (group, ungroup),
     "AWS::IAM::User": (user, unuser),
-    "AWS::ApplicationAutoScaling::ScalableTarget": (scalable, None),
-    "AWS::ApplicationAutoScaling::ScalingPolicy": (scaling, None),
+    "AWS::ApplicationAutoScaling::ScalableTarget": (scalable, unscalable),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": (scaling, unscaling),
     "AWS::ElastiCache::SubnetGroup": (
         lambda c, p, r: c("elasticache").create_cache_subnet_group(CacheSubnetGroupName=r["name"], CacheSubnetGroupDescription=p["Description"], SubnetIds=p["SubnetIds"]) and None, None),
     "AWS::ElastiCache::ReplicationGroup": (replication_group, lambda c, p, r: c("elasticache").delete_replication_group(ReplicationGroupId=r["name"])),

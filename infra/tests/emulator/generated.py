@@ -89,11 +89,7 @@ def model(t):
         def delete(self, account_id, region_name):
             remove = backing.BACK.get(t, (None, None))[1]
             if remove:
-                try:
-                    remove(lambda x: client(x, region_name), self.properties, self.about)
-                except Exception as e:
-                    if not any(w in str(e) for w in ("NotFound", "NoSuch", "does not exist", "not found")):
-                        raise       # moto tries again when others have gone
+                remove(lambda x: client(x, region_name), self.properties, self.about)
 
         def is_created(self):
             return True

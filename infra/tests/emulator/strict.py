@@ -324,19 +324,22 @@ def _as_list(x):
 
 
 def _patch_deletion():
-    rmap = parsing.ResourceMap
-    original = rmap.delete
+    """moto deletes in no fixed order; CloudFormation in the reverse of creation,
+    and what stands in the way fails the deletion."""
 
     def delete(self):
-        for value in self._resource_json_map.values():
-            if value.get("DeletionPolicy") == "RetainExceptOnCreate":
-                value["DeletionPolicy"] = "Retain"      # the only word that moto knows
-        original(self)
         stack = self["AWS::StackName"]
-        for key in [k for k in DEPLOYED if k[0] == stack]:
-            del DEPLOYED[key]
+        left = [r for (name, _), r in reversed(DEPLOYED.items()) if name == stack]
+        for record in left:
+            if not record.template.get("DeletionPolicy", "").startswith("Retain"):
+                try:
+                    self._delete_resource(record.resource, record.template)
+                except Exception as e:
+                    raise ValidationError(message=f"DELETE_FAILED {record.type} {record.logical_id}: {e}")
+            del DEPLOYED[stack, record.logical_id]
+            self._parsed_resources.pop(record.logical_id, None)
 
-    rmap.delete = delete
+    parsing.ResourceMap.delete = delete
 
 
 NAMED = {"RoleName", "GroupName", "UserName", "ManagedPolicyName", "InstanceProfileName"}

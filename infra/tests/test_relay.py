@@ -1,0 +1,180 @@
+"""The relay's task: its configuration, its drain, its ports, its shared state."""
+import json
+import os
+import shutil
+import subprocess
+
+import jsonschema
+import pytest
+import yaml
+
+import emulator
+from conftest import ENVIRONMENTS, INFRA
+
+BOTH = pytest.mark.parametrize("env,long", ENVIRONMENTS.items())
+SCHEMA = INFRA.parent / "docs" / "configuration.schema.json"
+
+
+def containers(stacks, env):
+    return {c["Name"]: c for c in stacks.record(env, "relay", "Task").properties["ContainerDefinitions"]}
+
+
+def configuration(stacks, env):
+    text, = [e["Value"] for e in containers(stacks, env)["configure"]["Environment"] if e["Name"] == "RELAY_YAML"]
+    return text, yaml.safe_load(text)
+
+
+def targets(stacks, env, name):
+    arn = stacks.record(env, "relay", name).resource.about["arn"]
+    elb = emulator.client("elbv2")
+    group = elb.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
+    attributes = {a["Key"]: a["Value"] for a in elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]}
+    return group, attributes
+
+
+@BOTH
+def test_configuration_is_what_the_relay_reads(stacks, env, long):
+    text, got = configuration(stacks, env)
+    jsonschema.validate(got, json.loads(SCHEMA.read_text()))
+    assert got["ses"]["configuration_set"] == f"ses-migration-{long}-config-set"
+    assert got["ses"]["region"] == "ap-northeast-1"
+    assert got["split"]["ses_percent"] == 0
+    assert "password" not in text.replace("password_file", "").replace("VALKEY_PASSWORD", "").lower()
+
+
+@BOTH
+def test_the_relay_itself_takes_it(stacks, env, long, tmp_path):
+    """RELAY_BINARY names a built relay; it checks the file as an operator would."""
+    binary = os.environ.get("RELAY_BINARY")
+    if not binary:
+        pytest.skip("RELAY_BINARY is not set: no relay to ask")
+    text, got = configuration(stacks, env)
+    if got["state"].get("redis"):
+        pytest.skip("RELAY_BINARY may be a version without state.redis: the schema has been checked")
+    (tmp_path / "tokens").write_text("admin:ops:" + "0" * 64 + "\n")
+    text = text.replace("/etc/relay/", f"{tmp_path}/").replace("/var/lib/relay", str(tmp_path))
+    (tmp_path / "relay.yaml").write_text(text)
+    done = subprocess.run([shutil.which(binary) or binary, "check", "--config", str(tmp_path / "relay.yaml")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_fleet_shares_its_state_and_one_task_does_not(stacks):
+    _, prod = configuration(stacks, "prod")
+    assert prod["state"]["redis"].startswith("rediss://relay:${VALKEY_PASSWORD}@")
+    assert prod["rollout"]["events"] == "cloudwatch" and prod["cloudwatch_metrics"] == {"enabled": True, "project": "ses-migration", "environment": "production"}
+    assert [s["Name"] for s in containers(stacks, "prod")["relay"]["Secrets"]] == ["VALKEY_PASSWORD"]
+    assert stacks.record("prod", "relay", "Service").properties["DesiredCount"] == 4
+    _, dev = configuration(stacks, "dev")
+    assert "redis" not in dev["state"] and dev["rollout"]["events"] == "none"
+    assert stacks.record("dev", "relay", "Service").properties["DesiredCount"] == 1
+    assert not stacks.of_type("dev", "AWS::ElastiCache::ReplicationGroup") and not stacks.of_type("dev", "AWS::ApplicationAutoScaling::ScalableTarget")
+
+
+def seconds(text):
+    return int(text.removesuffix("s"))
+
+
+@BOTH
+def test_drain_fits(stacks, env, long):
+    _, got = configuration(stacks, env)
+    relay = containers(stacks, env)["relay"]
+    assert seconds(got["drain"]["grace"]) < seconds(got["drain"]["deadline"]) < relay["StopTimeout"] <= 120      # Fargate's most
+    for name in ("SmtpTargets", "SubmissionTargets"):
+        _, a = targets(stacks, env, name)
+        assert int(a["deregistration_delay.timeout_seconds"]) >= seconds(got["drain"]["deadline"])
+        assert a["deregistration_delay.connection_termination.enabled"] == "false"      # the relay ends its sessions itself
+
+
+@BOTH
+def test_proxy_protocol_and_health_checks(stacks, env, long):
+    _, got = configuration(stacks, env)
+    cidrs = stacks.outputs(env, "network")["PrivateSubnetCidrs"].split(",")
+    for name, port in (("SmtpTargets", 2525), ("SubmissionTargets", 2587)):
+        group, a = targets(stacks, env, name)
+        assert (group["Port"], group["TargetType"], group["HealthCheckProtocol"]) == (port, "ip", "TCP")
+        assert a["proxy_protocol_v2.enabled"] == "true" and a["preserve_client_ip.enabled"] == "false"
+        listener, = [x for x in got["listeners"] if x["address"].endswith(f":{port}")]
+        assert listener["proxy_protocol_from"] == cidrs      # exactly the load balancer's subnets
+    group, a = targets(stacks, env, "AdminTargets")
+    assert (group["Port"], group["HealthCheckProtocol"], group["HealthCheckPath"]) == (8025, "HTTP", "/readyz")
+    assert a["proxy_protocol_v2.enabled"] == "false"         # no HTTP server understands the header
+    assert set(cidrs) <= set(got["admin"]["networks"]["monitoring"])      # where the checks come from
+    assert got["admin"]["address"].endswith(":8025") and got["admin"]["tokens_file"]
+
+
+@BOTH
+def test_listeners_and_networks(stacks, env, long):
+    elb = emulator.client("elbv2")
+    arn = stacks.record(env, "relay", "Balancer").resource.about["arn"]
+    b = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
+    assert (b["Type"], b["Scheme"]) == ("network", "internal")
+    assert len({s["AvailabilityZone"] if "AvailabilityZone" in s else s["ZoneName"] for s in b["AvailabilityZones"]}) >= 2
+    assert {x["Port"] for x in elb.describe_listeners(LoadBalancerArn=arn)["Listeners"]} == {25, 587, 8025}
+    _, got = configuration(stacks, env)
+    rules = {}
+    for r in stacks.record(env, "relay", "BalancerGroup").properties["SecurityGroupIngress"]:
+        rules.setdefault(r["FromPort"], set()).add(r["CidrIp"])
+    assert rules[25] == rules[587] == set(got["access"]["networks"]) == {"10.0.0.0/8", "192.168.1.0/24"}       # S-68, S-69
+    assert rules[8025] == set(got["admin"]["networks"]["admin"])
+
+
+@BOTH
+def test_task(stacks, env, long):
+    relay, configure = containers(stacks, env)["relay"], containers(stacks, env)["configure"]
+    assert relay["EntryPoint"] + relay["Command"] == ["relay", "serve", "--config", "/etc/relay/relay.yaml"]
+    assert relay["User"] == "65532:65532" and relay["ReadonlyRootFilesystem"] is True and configure["ReadonlyRootFilesystem"] is True
+    assert relay["DependsOn"] == [{"ContainerName": "configure", "Condition": "SUCCESS"}]
+    assert relay["LogConfiguration"]["Options"]["awslogs-group"] == f"ses-migration-{long}-ses"      # X-12
+    assert relay["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+    assert {p["ContainerPort"] for p in relay["PortMappings"]} == {2525, 2587, 8025}
+    assert [s["Name"] for s in configure["Secrets"]] == ["TOKENS"]
+    mounted = {m["ContainerPath"]: m["ReadOnly"] for m in relay["MountPoints"]}
+    assert mounted == {"/etc/relay": True, "/var/lib/relay": False}
+
+
+@BOTH
+def test_the_first_container_lays_the_files(stacks, env, long, tmp_path):
+    """Its script, run by a real shell (dash here, ash there)."""
+    c = containers(stacks, env)["configure"]
+    script = c["Command"][2].replace("/etc/relay", str(tmp_path / "etc")).replace("/var/lib/relay", str(tmp_path / "lib"))
+    script = script.replace("chown -R 65532:65532", "ls -d")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "lib").mkdir()
+    text, _ = configuration(stacks, env)
+    pem = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"
+    subprocess.run([*c["Command"][:2], script], check=True, env={"PATH": os.environ["PATH"], "RELAY_YAML": text, "TOKENS": "admin:a:0\nreadonly:b:1", "TLS_CERTIFICATE": pem})
+    files = {p.name: p.read_text() for p in (tmp_path / "etc").iterdir()}
+    assert files == {"relay.yaml": text, "tokens": "admin:a:0\nreadonly:b:1\n", "tls.crt": pem + "\n"}
+    assert all(p.stat().st_mode & 0o077 == 0 for p in (tmp_path / "etc").iterdir())
+
+
+def test_valkey(stacks):
+    p = stacks.record("prod", "relay", "Valkey").properties
+    assert p["Engine"] == "valkey" and p["MultiAZEnabled"] is True and p["AutomaticFailoverEnabled"] is True
+    assert p["TransitEncryptionMode"] == "required" and p["AtRestEncryptionEnabled"] is True
+    assert stacks.record("prod", "relay", "ValkeyParameters").properties["Properties"] == {"maxmemory-policy": "noeviction"}
+    u = stacks.record("prod", "relay", "ValkeyUser").properties
+    assert "~relay:*" in u["AccessString"] and "-@admin" in u["AccessString"] and "allkeys" not in u["AccessString"]
+    assert u["Passwords"][0].startswith("{{resolve:secretsmanager:arn:")       # D-11
+    assert emulator.client("elasticache").describe_replication_groups(ReplicationGroupId="ses-migration-production")["ReplicationGroups"]
+
+
+def test_scaling(stacks):
+    got = emulator.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
+    assert [(t["ResourceId"], t["MinCapacity"], t["MaxCapacity"]) for t in got] == [("service/ses-migration-production-relay/ses-migration-production-relay", 4, 12)]
+    policies = {r.properties["PolicyName"]: r.properties["TargetTrackingScalingPolicyConfiguration"] for r in stacks.of_type("prod", "AWS::ApplicationAutoScaling::ScalingPolicy")}
+    assert set(policies) == {"ses-migration-production-relay-cpu", "ses-migration-production-relay-connections"}
+    assert policies["ses-migration-production-relay-cpu"]["TargetValue"] < 80       # scales before the alarm
+
+
+@BOTH
+def test_endpoints(stacks, env, long):
+    services = {r.properties["ServiceName"] for r in stacks.of_type(env, "AWS::EC2::VPCEndpoint")}
+    assert {f"com.amazonaws.ap-northeast-1.{s}" for s in ("email", "logs", "secretsmanager", "s3")} == services
+    assert stacks.outputs(env, "relay")["SesEndpointId"].startswith("vpce-")
+
+
+@BOTH
+def test_addresses_for_the_allow_lists(stacks, env, long):
+    ips = stacks.outputs(env, "network")["NatGatewayIPs"].split(",")
+    assert len(ips) == 2 and all(ip.endswith("/32") for ip in ips)
