@@ -95,5 +95,5 @@ func (a *app) serveAdmin() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return serveHTTP(l, a.api.Server(), a.log), nil
+	return serveHTTP(admin.Limit(l), a.api.Server(), a.log), nil
 }

@@ -73,8 +73,11 @@ func (s *Settings) inNetwork(r *http.Request) *problem {
 
 // remote is the peer's address. X-Forwarded-For is never believed: there is no
 // list of proxies to believe.
-func remote(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+func remote(r *http.Request) netip.Addr { return address(r.RemoteAddr) }
+
+// address is the address of a host and port; the zero one when it has none.
+func address(hostPort string) netip.Addr {
+	ap, err := netip.ParseAddrPort(hostPort)
 	if err != nil {
 		return netip.Addr{}
 	}

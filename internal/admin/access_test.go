@@ -207,4 +207,10 @@ func TestTooManyRequests(t *testing.T) {
 		f.requests <- struct{}{}
 	}
 	f.want(f.ask("GET", "/v1/split", ""), http.StatusServiceUnavailable, "too many")
+	f.want(f.ask("GET", "/healthz", ""), http.StatusOK)
+	f.want(f.ask("POST", "/v1/brake", ""), http.StatusOK) // nobody who may only look stands before it
+	for range maxChanges {
+		f.changes <- struct{}{}
+	}
+	f.want(f.ask("POST", "/v1/brake", ""), http.StatusServiceUnavailable, "too many")
 }

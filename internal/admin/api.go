@@ -21,6 +21,7 @@ import (
 const (
 	maxBody     = 64 << 10
 	maxRequests = 256 // at once, streams of events among them
+	maxChanges  = 32  // at once, beside the others: whoever may only look keeps nobody from the brake
 	maxStreams  = 64  // of events, at once
 	maxHeader   = 16 << 10
 	ioTime      = 10 * time.Second // to read a request, and to write an answer
@@ -98,7 +99,8 @@ type API struct {
 	metrics  http.Handler
 	origin   *http.CrossOriginProtection
 	started  time.Time
-	requests chan struct{} // holds one per request under way
+	requests chan struct{} // holds one per request under way that changes nothing
+	changes  chan struct{} // and one per change
 	streams  chan struct{}
 	closing  chan struct{} // closed when a server shuts down: streams of events would keep it waiting
 	close    sync.Once
@@ -115,7 +117,7 @@ func New(cfg Config, settings Settings) *API {
 	}
 	a := &API{Config: cfg, mux: http.NewServeMux(), table: map[string]Route{}, origin: http.NewCrossOriginProtection(), started: cfg.Now(),
 		metrics:  promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: ioTime}),
-		requests: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams), closing: make(chan struct{}), since: map[string]time.Time{}}
+		requests: make(chan struct{}, maxRequests), changes: make(chan struct{}, maxChanges), streams: make(chan struct{}, maxStreams), closing: make(chan struct{}), since: map[string]time.Time{}}
 	a.Reconfigure(settings)
 	for _, r := range append(a.routes(), cfg.Extra...) {
 		a.table[r.Pattern] = r
@@ -140,13 +142,6 @@ func (a *API) Server() *http.Server {
 // ServeHTTP lets a request through to its handler, or refuses it.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
-	select {
-	case a.requests <- struct{}{}:
-		defer func() { <-a.requests }()
-	default:
-		writeJSON(w, http.StatusServiceUnavailable, refuse(http.StatusServiceUnavailable, "too many requests at once"))
-		return
-	}
 	route, who, p := a.admit(r)
 	if p != nil {
 		a.auditRefusal(r, who, p)
@@ -160,8 +155,32 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.notFound(w, r)
 		return
 	}
+	done, ok := a.enter(route.Role)
+	if !ok {
+		writeJSON(w, http.StatusServiceUnavailable, refuse(http.StatusServiceUnavailable, "too many requests at once: try again"))
+		return
+	}
+	defer done()
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	a.mux.ServeHTTP(w, r.WithContext(withCaller(r.Context(), who)))
+}
+
+// enter takes a place for a request of a route. Health needs none: a busy relay
+// is not a dead one.
+func (a *API) enter(role Role) (done func(), ok bool) {
+	places := a.requests
+	switch role {
+	case Anyone:
+		return func() {}, true
+	case Admin:
+		places = a.changes
+	}
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, true
+	default:
+		return nil, false
+	}
 }
 
 // admit finds the route and checks who asks. A route that does not exist is

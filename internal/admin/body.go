@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"sesrelay/internal/split"
 )
 
 // readBody decodes a JSON body into v, and nothing that v does not know. An
@@ -26,7 +28,7 @@ func readBody(r *http.Request, v any) error {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil
 	}
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+	if !sentAsJSON(r.Header.Get("Content-Type")) {
 		return refuse(http.StatusUnsupportedMediaType, "send JSON, with Content-Type: application/json")
 	}
 	if !json.Valid(b) {
@@ -43,19 +45,31 @@ func readBody(r *http.Request, v any) error {
 // etag writes a version as an ETag.
 func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
-// ifVersion reads If-Match. "*" is refused: it would overwrite whatever
-// somebody else has set meanwhile, which is what the header is there to prevent.
+// sentAsJSON accepts JSON, and what curl -d says when nothing else is asked of
+// it. It is no defence against forms of other sites: API.foreign is.
+func sentAsJSON(contentType string) bool {
+	t, _, err := mime.ParseMediaType(contentType)
+	return contentType == "" || err == nil && (t == "application/json" || t == "application/x-www-form-urlencoded")
+}
+
+// ifVersion reads If-Match (RFC 9110 section 13.1.1). A tag that is none of
+// ours, or a weak one, is as stale as an old version; of a list the newest
+// counts. "*" is refused: it would overwrite whatever somebody else has set
+// meanwhile, which is what the header is there to prevent.
 func ifVersion(r *http.Request) (int64, error) {
-	s := strings.TrimSpace(r.Header.Get("If-Match"))
+	s := strings.TrimSpace(strings.Join(r.Header.Values("If-Match"), ","))
 	if s == "" || s == "*" {
 		return 0, refuse(http.StatusPreconditionRequired, `read the split first and send its ETag, such as If-Match: "7"`)
 	}
-	if unquoted, err := strconv.Unquote(s); err == nil {
-		s = unquoted
+	newest := int64(-1)
+	for tag := range strings.SplitSeq(s, ",") {
+		v, err := strconv.ParseInt(strings.Trim(strings.TrimSpace(tag), `"`), 10, 64)
+		if err == nil {
+			newest = max(newest, v)
+		}
 	}
-	v, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || v < 0 {
-		return 0, refuse(http.StatusBadRequest, `If-Match is not the ETag of a split, such as "7"`)
+	if newest < 0 {
+		return 0, fmt.Errorf(`If-Match is not the ETag of a split, such as "7": %w`, split.ErrStale)
 	}
-	return v, nil
+	return newest, nil
 }

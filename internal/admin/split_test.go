@@ -54,9 +54,10 @@ func TestSplitRefusals(t *testing.T) {
 		{"any", "PUT", "/v1/split", good, "*", 428, "ETag"},
 		{"stale", "PUT", "/v1/split", good, `"0"`, 412, "changed meanwhile"},
 		{"from the future", "PUT", "/v1/split", good, `"2"`, 412, `"version":1`},
-		{"no ETag", "PUT", "/v1/split", good, `"abc"`, 400, "If-Match"},
-		{"a list", "PUT", "/v1/split", good, `"1", "2"`, 400, "If-Match"},
-		{"negative", "PUT", "/v1/split", good, `"-1"`, 400, "If-Match"},
+		{"another's tag", "PUT", "/v1/split", good, `"abc"`, 412, "not the ETag"},
+		{"a weak tag", "PUT", "/v1/split", good, `W/"1"`, 412, "not the ETag"},
+		{"a list without it", "PUT", "/v1/split", good, `"0", "2"`, 412, "changed meanwhile"},
+		{"negative", "PUT", "/v1/split", good, `"-1"`, 412, "not the ETag"},
 		{"above", "PUT", "/v1/split", `{"ses_percent":100.01,"reason":"r"}`, `"1"`, 422, "0 to 100"},
 		{"below", "PUT", "/v1/split", `{"ses_percent":-1,"reason":"r"}`, `"1"`, 422, "0 to 100"},
 		{"decimals", "PUT", "/v1/split", `{"ses_percent":1.005,"reason":"r"}`, `"1"`, 422, "two decimals"},
@@ -97,6 +98,9 @@ func TestSplitRefusals(t *testing.T) {
 		})
 	}
 	f.want(f.ask("PUT", "/v1/split", good, `If-Match: "1"`, "Content-Type: text/plain"), 415)
+	// As curl -d sends it, with and without its default.
+	f.want(f.ask("PUT", "/v1/split", good, `If-Match: "1"`, "Content-Type: application/x-www-form-urlencoded"), 200)
+	f.want(f.ask("PUT", "/v1/split", good, `If-Match: "2"`, "Content-Type: "), 200)
 }
 
 func TestBrake(t *testing.T) {
