@@ -45,7 +45,7 @@ func (f flood) patience() time.Duration {
 }
 
 func (f flood) run(t *testing.T) {
-	h := startHopsWith(t, simulator.StoreConfig{DiscardBodies: true})
+	h := startHopsWith(t, simulator.StoreConfig{DiscardBodies: true}, simulator.SMTPConfig{})
 	r := startRelay(t, relayOptions{ses: h.ses.URL(), cuenote: h.cuenote.Addr(), percent: f.percent, plain: true, set: settings{
 		"limits.memory": fmt.Sprintf("%dMiB", f.limit>>20), "limits.message_size": "12MiB",
 		"split.by": "recipient", // a retry keeps its route

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		binaries.plain = sync.OnceValues(func() (string, error) { return buildRelay("relay") })
 		binaries.race = sync.OnceValues(func() (string, error) { return buildRelay("relay-race", "-race") })
 		if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-			flag.Set("test.parallel", "8") // most tests wait for other processes
+			flag.Set("test.parallel", "12") // most tests wait for other processes
 		}
 		code := m.Run()
 		if code == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" {

@@ -81,10 +81,11 @@ type hops struct {
 
 func startHops(t *testing.T) *hops {
 	t.Helper()
-	return startHopsWith(t, simulator.StoreConfig{})
+	return startHopsWith(t, simulator.StoreConfig{}, simulator.SMTPConfig{})
 }
 
-func startHopsWith(t *testing.T, keep simulator.StoreConfig) *hops {
+// startHopsWith is startHops with a store and a Cuenote of one's own.
+func startHopsWith(t *testing.T, keep simulator.StoreConfig, cuenote simulator.SMTPConfig) *hops {
 	t.Helper()
 	h := &hops{store: simulator.NewStore(keep)}
 	var err error
@@ -96,7 +97,8 @@ func startHopsWith(t *testing.T, keep simulator.StoreConfig) *hops {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.ses.Close)
-	h.cuenote, err = simulator.NewSMTP(simulator.SMTPConfig{Store: h.store, SMTPUTF8: true})
+	cuenote.Store, cuenote.SMTPUTF8 = h.store, true
+	h.cuenote, err = simulator.NewSMTP(cuenote)
 	if err != nil {
 		t.Fatal(err)
 	}

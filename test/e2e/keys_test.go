@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"encoding/json"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sesrelay/internal/simulator"
+)
+
+// keyTest shows that a key does something: two configurations that differ in
+// its value only, and what can be seen of each.
+type keyTest struct {
+	key          string
+	a, b         string                 // values; "-" leaves the key out
+	wantA, wantB string                 // regular expressions for what see returns
+	base         settings               // the same for both
+	hop          simulator.SMTPConfig   // Cuenote
+	see          func(*keyStage) string // nil: what "relay check" says
+}
+
+// keyStage is the relay of one value of a row.
+type keyStage struct {
+	*stage
+	t    *testing.T
+	vars map[string]string // {NAME} in values
+	more *hops             // a second pair of next hops
+}
+
+// laterKeys are refused by this version unless they have their default: that
+// is what their other value does.
+var laterKeys = map[string]string{
+	"rollout.events": "cloudwatch", "rollout.steps": "[{set_percent: 20}, {pause: 1h}]",
+	"rollout.gate.success_min": "99", "rollout.gate.delay_max": "2m", "rollout.gate.bounce_max": "1",
+	"rollout.rollback_to": "zero", "rollout.notify.webhook": "https://example.jp/", "rollout.notify.sns_topic": "arn:aws:sns:x",
+	"rollout.guard.success_min": "90", "rollout.guard.delay_max": "1m", "rollout.guard.bounce_max": "1", "rollout.guard.complaint_max": "1",
+	"rollout.guard.min_messages": "10", "rollout.guard.window": "1m", "rollout.guard.no_data_max": "1m",
+	"state.redis": "redis://127.0.0.1:6379", "state.prefix": `"other:"`,
+	"cloudwatch_metrics.enabled": "true", "cloudwatch_metrics.project": "other", "cloudwatch_metrics.environment": "other",
+}
+
+// noGuardYet: there is no guard to disarm, and "false" asks for nothing.
+const noGuardYet = "rollout.guard.enabled"
+
+// TestEveryKeyDoesSomething walks the keys that the relay itself lists, so
+// that a new key without a row fails.
+func TestEveryKeyDoesSomething(t *testing.T) {
+	t.Parallel()
+	rows := map[string]bool{noGuardYet: true, "rollout.steps[].set_percent": true, "rollout.steps[].pause": true} // rollout.steps shows both
+	for key := range laterKeys {
+		rows[key] = true
+	}
+	for _, k := range keyTests {
+		rows[k.key] = true
+	}
+	known := listedKeys(t)
+	for _, key := range known {
+		if !rows[key] {
+			t.Errorf("%s has no row: what does its change alter?", key)
+		}
+	}
+	for key := range rows {
+		if !slices.Contains(known, key) && key != "rollout.steps" {
+			t.Errorf("%s has a row and is no key", key)
+		}
+	}
+	for _, k := range keyTests {
+		t.Run(k.key, func(t *testing.T) {
+			t.Parallel()
+			for _, v := range []struct{ name, value, want string }{{"a", k.a, k.wantA}, {"b", k.b, k.wantB}} {
+				t.Run(v.name, func(t *testing.T) {
+					t.Parallel()
+					if got := k.saw(t, v.value); !regexp.MustCompile(`^(?:` + v.want + `)`).MatchString(got) {
+						t.Errorf("%s: %s: saw %q, want %s", k.key, v.value, got, v.want)
+					}
+				})
+			}
+			if k.wantA == k.wantB || k.a == k.b {
+				t.Error("the row shows no difference")
+			}
+		})
+	}
+}
+
+// listedKeys are the leaves of the schema that the relay prints.
+func listedKeys(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.Command(binary(t, true), "config", "schema").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type node struct {
+		Properties map[string]json.RawMessage
+		Items      json.RawMessage
+	}
+	var keys []string
+	var walk func(raw json.RawMessage, path string)
+	walk = func(raw json.RawMessage, path string) {
+		var n, item node
+		if err := json.Unmarshal(raw, &n); err != nil {
+			t.Fatal(err)
+		}
+		if n.Items != nil {
+			json.Unmarshal(n.Items, &item)
+		}
+		switch {
+		case len(n.Properties) > 0:
+			for _, name := range slices.Sorted(maps.Keys(n.Properties)) {
+				walk(n.Properties[name], strings.TrimPrefix(path+"."+name, "."))
+			}
+		case len(item.Properties) > 0:
+			walk(n.Items, path+"[]")
+		default:
+			keys = append(keys, path)
+		}
+	}
+	walk(out, "")
+	if len(keys) < 70 {
+		t.Fatalf("the schema has %d keys only: %v", len(keys), keys)
+	}
+	return keys
+}
+
+// TestLaterKeysAreRefused: a key of a later version is never accepted and ignored.
+func TestLaterKeysAreRefused(t *testing.T) {
+	t.Parallel()
+	for key, value := range laterKeys {
+		t.Run(key, func(t *testing.T) {
+			o := relayOptions{ses: "http://127.0.0.1:1", cuenote: "127.0.0.1:2", smtp: "127.0.0.1:3", admin: "127.0.0.1:4", set: settings{key: value}}
+			if said := checked(t, &o); !strings.HasPrefix(said, "refused") || !strings.Contains(said, "not available in this version") {
+				t.Errorf("%s: %s: %s", key, value, said)
+			}
+		})
+	}
+}
+
+// saw returns what can be seen with one value of the row.
+func (k *keyTest) saw(t *testing.T, value string) string {
+	t.Helper()
+	s := &keyStage{t: t, more: startHops(t)}
+	h := startHopsWith(t, simulator.StoreConfig{}, k.hop)
+	h.mayAbort, s.more.mayAbort = true, true
+	o := relayOptions{ses: h.ses.URL(), cuenote: h.cuenote.Addr(), smtp: freePort(t), admin: freePort(t), plain: true, set: settings{}}
+	s.vars = s.variables(h)
+	maps.Copy(o.set, k.base)
+	if k.key == "admin.address" {
+		o.admin = s.fill(value, &o)
+	} else {
+		s.place(&o, k.key, value)
+	}
+	for key, v := range o.set {
+		o.set[key] = s.fill(v, &o)
+	}
+	if k.see == nil {
+		return checked(t, &o)
+	}
+	s.stage = &stage{hops: h, relay: startRelay(t, o)}
+	return k.see(s)
+}
+
+// checked is what "relay check" says.
+func checked(t *testing.T, o *relayOptions) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "relay.yaml")
+	write(t, path, o.settings().yaml())
+	out, err := exec.Command(binary(t, true), "check", "--config", path).CombinedOutput()
+	if err != nil {
+		return "refused " + string(out)
+	}
+	return "passed"
+}
+
+// place puts a value where its key stands: items of lists are written in the
+// base as {VALUE}.
+func (s *keyStage) place(o *relayOptions, key, value string) {
+	if list, name, ok := strings.Cut(key, "[]."); ok {
+		item := ""
+		if value != "-" {
+			item = name + ": " + value
+		}
+		o.set[list] = strings.ReplaceAll(strings.ReplaceAll(o.set[list], "{VALUE}", item), ", ,", ",")
+		return
+	}
+	if value != "-" {
+		o.set[key] = value
+	}
+}
+
+func (s *keyStage) fill(v string, o *relayOptions) string {
+	for name, text := range s.vars {
+		v = strings.ReplaceAll(v, "{"+name+"}", text)
+	}
+	return strings.NewReplacer("{SMTP}", o.smtp, "{ADMIN}", o.admin).Replace(v)
+}
