@@ -249,7 +249,7 @@ func (a *app) newSMTP(cfg *config.Config) (*smtp.Server, error) {
 		},
 		Begin:  func(env *relay.Envelope) smtp.Transaction { return a.relay.Begin(env) },
 		NewID:  func() string { return relay.NewID(time.Now()) },
-		Logger: a.log, Registerer: a.reg,
+		Logger: slog.New(sessionMask{a.log.Handler(), func() *mask.Masker { return a.lines.Load().mask }}), Registerer: a.reg,
 	}
 	var err error
 	if sc.Access, err = access(cfg); err != nil {

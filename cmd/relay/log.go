@@ -30,9 +30,50 @@ func logLevel(c config.Log) slog.Level {
 	return l
 }
 
-// transactionLog writes the one line of each transaction. Addresses, and texts
-// that may hold some, pass through the masker; HELO names and upstream texts
-// are escaped by the handler.
+// sessionMask masks what SMTP sessions log beside their transactions: their
+// client and what it sent. The transactions' lines are masked where they are made.
+type sessionMask struct {
+	slog.Handler
+	mask func() *mask.Masker
+}
+
+// sessionKeys are the attributes that hold something of a client's.
+var sessionKeys = map[string]bool{"client": true, "user": true, "helo": true, "err": true, "message": true, "reply": true}
+
+// Handle implements slog.Handler.
+func (h sessionMask) Handle(ctx context.Context, r slog.Record) error {
+	masked := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		masked.AddAttrs(h.attr(a))
+		return true
+	})
+	return h.Handler.Handle(ctx, masked)
+}
+
+// WithAttrs implements slog.Handler.
+func (h sessionMask) WithAttrs(attrs []slog.Attr) slog.Handler {
+	masked := make([]slog.Attr, len(attrs))
+	for i, a := range attrs {
+		masked[i] = h.attr(a)
+	}
+	return sessionMask{h.Handler.WithAttrs(masked), h.mask}
+}
+
+// WithGroup implements slog.Handler.
+func (h sessionMask) WithGroup(name string) slog.Handler {
+	return sessionMask{h.Handler.WithGroup(name), h.mask}
+}
+
+func (h sessionMask) attr(a slog.Attr) slog.Attr {
+	if !sessionKeys[a.Key] {
+		return a
+	}
+	return slog.String(a.Key, h.mask().Text(a.Value.String()))
+}
+
+// transactionLog writes the one line of each transaction. Everything that a
+// client or an upstream has said passes through the masker, and is escaped by
+// the handler.
 type transactionLog struct {
 	log  *slog.Logger
 	mask *mask.Masker
@@ -67,8 +108,8 @@ func (l *transactionLog) write(r *relay.Record) {
 		slog.Float64("duration_ms", ms(r.Duration)),
 		slog.Float64("upstream_ms", ms(r.Upstream)),
 		slog.Int64("split_version", r.Decision.Version),
-		slog.String("client", r.Envelope.Client.Addr.Unmap().String()),
-		slog.String("helo", r.Envelope.Client.HELO),
+		slog.String("client", l.mask.Text(r.Envelope.Client.Addr.Unmap().String())), // private networks stay: our own hosts
+		slog.String("helo", l.text(r, r.Envelope.Client.HELO)),
 		slog.Bool("tls", r.Envelope.Client.TLS),
 	)
 	attrs = l.appendRare(attrs, r)
@@ -79,7 +120,7 @@ func (l *transactionLog) write(r *relay.Record) {
 func (l *transactionLog) appendIDs(attrs []slog.Attr, r *relay.Record) []slog.Attr {
 	add := func(key, value string) {
 		if value != "" {
-			attrs = append(attrs, slog.String(key, value))
+			attrs = append(attrs, slog.String(key, l.text(r, value)))
 		}
 	}
 	add("queue_id", r.QueueID)
@@ -88,7 +129,7 @@ func (l *transactionLog) appendIDs(attrs []slog.Attr, r *relay.Record) []slog.At
 		add("first_id", r.Receipt.RelayID)
 	}
 	if r.Fingerprint != (relay.Fingerprint{}) {
-		add("fingerprint", hex.EncodeToString(r.Fingerprint[:]))
+		attrs = append(attrs, slog.String("fingerprint", hex.EncodeToString(r.Fingerprint[:])))
 	}
 	return attrs
 }
@@ -99,7 +140,7 @@ func (l *transactionLog) appendRare(attrs []slog.Attr, r *relay.Record) []slog.A
 		attrs = append(attrs, slog.String("rule", r.Decision.Rule))
 	}
 	if r.Envelope.Client.User != "" {
-		attrs = append(attrs, slog.String("user", r.Envelope.Client.User))
+		attrs = append(attrs, slog.String("user", l.text(r, r.Envelope.Client.User)))
 	}
 	if r.Delay >= 0 {
 		attrs = append(attrs, slog.Float64("delay_ms", ms(r.Delay)))

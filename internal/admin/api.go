@@ -36,7 +36,6 @@ type Explainer interface {
 // Masker hides personal data (mask.Masker).
 type Masker interface {
 	Address(addr string) string
-	IP(addr string) string
 	Text(s string, known ...string) string
 }
 

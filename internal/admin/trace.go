@@ -134,7 +134,7 @@ func (a *API) show(r *relay.Record) TraceRecord {
 		Result: r.Result, Reply: text(r.Reply.String()), UpstreamID: text(r.Receipt.ID), DurationMS: milliseconds(r.Duration),
 		Attempts: []TraceAttempt{}, Refused: []TraceRefusal{}, Error: fail(r.Err)}
 	if r.Envelope.Client.Addr.IsValid() {
-		v.Client = m.IP(r.Envelope.Client.Addr.String())
+		v.Client = text(r.Envelope.Client.Addr.Unmap().String()) // private networks stay: our own hosts
 	}
 	if r.Fingerprint != (relay.Fingerprint{}) {
 		v.Fingerprint = hex.EncodeToString(r.Fingerprint[:])
