@@ -320,3 +320,15 @@ def test_what_can_be_tagged_is_tagged(stacks, env, long):
             if r.stack.endswith("-network"):
                 continue
             assert {"Key": "Environment", "Value": long} in r.properties["Tags"], f"{r.stack} {r.logical_id}"
+
+
+def test_network_with_a_transit_gateway(stacks):
+    """The way to the Postfix servers, made only when it is named."""
+    from test_refusals import ARN_KEY, create
+    gateway = emulator.client("ec2").create_transit_gateway()["TransitGateway"]["TransitGatewayId"]
+    create("network.yaml", {"Environment": "development", "ProjectCode": "gateway", "VpcCidr": "172.30.0.0/20", "TransitGatewayId": gateway,
+                            "MaskedKeyArn": ARN_KEY}, name="gateway")
+    routes = {r.logical_id: r.properties for r in emulator.DEPLOYED.values() if r.stack == "gateway" and r.type == "AWS::EC2::Route"}
+    assert {routes[f"OnPremises{n}{z}"]["DestinationCidrBlock"] for n in "12" for z in "AB"} == {"10.0.0.0/8", "192.168.1.0/24"}
+    assert all(r.get("TransitGatewayId") == gateway for n, r in routes.items() if n.startswith("OnPremises"))
+    emulator.client("cloudformation").delete_stack(StackName="gateway")

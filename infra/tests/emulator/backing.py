@@ -340,7 +340,14 @@ def cluster(c, p, r):
     return {"Arn": arn, "__ref__": r["name"]}
 
 
+def transit_attachment(c, p, r):
+    x = c("ec2").create_transit_gateway_vpc_attachment(**pick(p, "TransitGatewayId", "VpcId", "SubnetIds"))["TransitGatewayVpcAttachment"]
+    r["id"] = x["TransitGatewayAttachmentId"]
+    return {"Id": r["id"], "__ref__": r["id"]}
+
+
 BACK = {
+    "AWS::EC2::TransitGatewayAttachment": (transit_attachment, lambda c, p, r: c("ec2").delete_transit_gateway_vpc_attachment(TransitGatewayAttachmentId=r["id"])),
     "AWS::EC2::RouteTable": (route_table, lambda c, p, r: c("ec2").delete_route_table(RouteTableId=r["id"])),
     "AWS::EC2::SubnetRouteTableAssociation": (association, lambda c, p, r: c("ec2").disassociate_route_table(AssociationId=r["id"])),
     "AWS::ECS::Cluster": (cluster, lambda c, p, r: c("ecs").delete_cluster(cluster=r["name"])),
