@@ -69,6 +69,47 @@ func TestScanHeader(t *testing.T) {
 	}
 }
 
+// TestHeaderBorders: the header section is found, and every X-SES-* field of it,
+// wherever the borders of the reads fall; and a section of nearly 1 MiB, or
+// without an end, goes the same way on both routes.
+func TestHeaderBorders(t *testing.T) {
+	t.Parallel()
+	tricky := "Subject: x\r\nX-SES-TENANT: 1\r\n\tfolded\r\nMessage-ID: <1@x>\r\n\r\nX-SES-TENANT: body\r\n\r\n"
+	large := strings.Repeat("X-SES-A: "+strings.Repeat("y", 980)+"\r\nB: 1\r\n", 1000) + "\r\nbody\r\n"
+	for name, c := range map[string]struct {
+		content string
+		chunks  []int
+		want    int
+	}{
+		"small":             {tricky, []int{1, 2, 3, 4, 5, 7, 16, 17, 31}, 250},
+		"nearly 1 MiB":      {large, []int{1000, 16 << 10, 1 << 20}, 250},
+		"no end":            {"Subject: x\r\nX-SES-TENANT: 1\r\n", []int{1, 5, 100}, 250},
+		"no end, large":     {strings.Repeat("X-SES-A: "+strings.Repeat("y", 980)+"\r\n", 1000), []int{1000, 1 << 20}, 250},
+		"no end, too large": {strings.Repeat("no field\r\n", 200_000), []int{1000, 1 << 20}, 554},
+		"only the end":      {"\r\n", []int{1, 2}, 250},
+		"nothing":           {"", []int{1}, 250},
+	} {
+		for _, route := range []Route{SES, Cuenote} {
+			for _, chunk := range c.chunks {
+				w := newWorld(t)
+				w.router.route = route
+				tx := w.begin()
+				tx.Recipient(context.Background(), addr("to@example.jp"))
+				r := tx.Data(context.Background(), &fakeSource{content: c.content, chunk: chunk})
+				if r.Code != c.want {
+					t.Fatalf("%s at %s by %d: %v", name, route, chunk, r)
+				}
+				if r.Code != 250 {
+					continue
+				}
+				if got := append(w.ses.mails(), w.cuenote.mails()...)[0].content; !strings.HasSuffix(got, "\r\n"+kept(t, c.content)) || strings.Count(got, "X-SES-") != strings.Count(kept(t, c.content), "X-SES-")+boolInt(route == SES) {
+					t.Fatalf("%s at %s by %d: %.300q", name, route, chunk, got)
+				}
+			}
+		}
+	}
+}
+
 func TestHopDelay(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct {
