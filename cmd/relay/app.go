@@ -58,12 +58,19 @@ type upstreams struct {
 	stop    func() // ends what is polled through them
 }
 
+// close lets what is under way finish, until ctx ends.
+func (u *upstreams) close(ctx context.Context) {
+	u.cuenote.Close(ctx)
+	u.ses.Close()
+}
+
 // appExtra is what the configuration file does not say: the demo's own.
 type appExtra struct {
 	credentials aws.CredentialsProvider // nil: the SDK's default chain
 	rootCAs     *x509.CertPool          // nil: the system's
 	anySender   bool                    // every sender domain may go to SES
 	routes      []admin.Route           // pages beside the API
+	started     func()                  // called once when mail is taken; nil: nobody waits for it
 }
 
 // splitStore keeps the split; closed at the end.
@@ -99,9 +106,11 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *sl
 	if err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
-	if err := a.setLog(cfg); err != nil {
+	masker, err := a.newMasker(cfg)
+	if err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
+	a.setLog(cfg, masker)
 	a.relay = relay.New(rc, a.memory, a.reg, a.observe, time.Now)
 	a.upstreams.Store(up)
 	a.cfg.Store(cfg)
@@ -208,27 +217,31 @@ func (a *app) relayConfig(ctx context.Context, cfg *config.Config) (relay.Config
 	}, up, nil
 }
 
-// setLog applies the log section. Without a key file pseudonyms agree within
-// this process only.
-func (a *app) setLog(cfg *config.Config) error {
+// newMasker makes the masker of the log section. Without a key file pseudonyms
+// agree within this process only.
+func (a *app) newMasker(cfg *config.Config) (*mask.Masker, error) {
 	mode, err := mask.ParseMode(cfg.Log.Addresses)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key, err := config.ReadSecret(cfg.Log.KeyFile)
 	if err != nil {
-		return fmt.Errorf("log.key_file: %w", err)
+		return nil, fmt.Errorf("log.key_file: %w", err)
 	}
 	if key == "" {
 		key = a.maskKey
 	}
 	m, err := mask.New(mode, []byte(key))
 	if err != nil {
-		return fmt.Errorf("log.key_file: %w", err)
+		return nil, fmt.Errorf("log.key_file: %w", err)
 	}
+	return m, nil
+}
+
+// setLog applies the log section.
+func (a *app) setLog(cfg *config.Config, m *mask.Masker) {
 	a.level.Set(logLevel(cfg.Log))
 	a.lines.Store(&transactionLog{log: a.log, mask: m})
-	return nil
 }
 
 // observe takes the record of every finished transaction.
@@ -272,8 +285,10 @@ func access(cfg *config.Config) (smtp.Access, error) {
 		return acc, nil
 	}
 	var err error
-	acc.Users, err = smtp.ReadUsers(cfg.Access.UsersFile)
-	return acc, err
+	if acc.Users, err = smtp.ReadUsers(cfg.Access.UsersFile); err != nil {
+		return acc, fmt.Errorf("access.users_file: %w", err)
+	}
+	return acc, nil
 }
 
 func listeners(cfg *config.Config) []smtp.Listener {

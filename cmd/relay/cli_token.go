@@ -70,6 +70,8 @@ func readTokens(file string) error {
 		return err
 	}
 	defer f.Close()
-	_, err = admin.ParseTokens(f)
-	return err
+	if _, err = admin.ParseTokens(f); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
 }

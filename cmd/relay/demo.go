@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
@@ -43,18 +45,25 @@ func runDemo(ctx context.Context, o demoOptions) error {
 	cfg.SES.Endpoint, cfg.Cuenote.Address = sesHop.URL(), cuenoteHop.Addr()
 
 	level := &slog.LevelVar{}
-	a, err := newApp(ctx, cfg, newLogger(os.Stderr, "text", level), level, appExtra{
+	log := newLogger(os.Stderr, "text", level)
+	a, err := newApp(ctx, cfg, log, level, appExtra{
 		credentials: credentials.NewStaticCredentialsProvider(demoKeyID, demoSecret, ""), anySender: true, routes: demoRoutes(store),
+		started: func() {
+			greet(os.Stdout, o)
+			if o.Traffic > 0 {
+				go demoTraffic(ctx, o.SMTP, o.Traffic, log)
+			}
+		},
 	})
 	if err != nil {
 		return err
 	}
 	a.level.Set(slog.LevelWarn)
-	greet(os.Stdout, o)
-	if o.Traffic > 0 {
-		go demoTraffic(ctx, o.SMTP, o.Traffic, a.log)
+	err = a.run(ctx, func() error { return fmt.Errorf("the demo has no configuration file") })
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w\nSomething else listens there. Choose other addresses: relay demo --smtp 127.0.0.1:2526 --http 127.0.0.1:8026", err)
 	}
-	return a.run(ctx, func() error { return fmt.Errorf("the demo has no configuration file") })
+	return err
 }
 
 // demoConfig is the default configuration on the demo's addresses.

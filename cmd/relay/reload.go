@@ -37,14 +37,25 @@ func (a *app) reload(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	masker, err := a.newMasker(cfg)
+	if err != nil {
+		return err
+	}
 	rc, up, err := a.relayConfig(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	// The last step that can fail. The two after it were checked above, and by config.Load.
 	if err := a.smtp.SetListeners(listeners(cfg)); err != nil {
+		up.close(ctx)
 		return err
 	}
-	err = errors.Join(a.router.Reconfigure(routerConfig(cfg, a.extra)), a.quota.Reconfigure(quotaConfig(cfg)), a.setLog(cfg))
+	err = errors.Join(a.router.Reconfigure(routerConfig(cfg, a.extra)), a.quota.Reconfigure(quotaConfig(cfg)))
+	a.setLog(cfg, masker)
+	if old.Split.SESPercent != cfg.Split.SESPercent {
+		a.log.Warn("split.ses_percent counts only when a relay starts and nothing is stored: to move the split use relay split set",
+			"ses_percent", split.Percent(cfg.Split.SESPercent).String(), "in_force", a.live.Current().SESPercent.String())
+	}
 	a.smtp.SetAccess(acc)
 	a.api.Reconfigure(settings)
 	a.relay.Reconfigure(rc)
@@ -55,8 +66,7 @@ func (a *app) reload(ctx context.Context, path string) error {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 		defer cancel()
-		previous.cuenote.Close(ctx)
-		previous.ses.Close()
+		previous.close(ctx)
 	}()
 	return err
 }

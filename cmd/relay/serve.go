@@ -60,6 +60,9 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	now := a.live.Current()
 	a.log.Info("ready", "hostname", cfg.Hostname, "smtp", addresses(cfg), "admin", cfg.Admin.Address,
 		"ses_percent", now.Applied().String(), "split_version", now.Version, "version", version)
+	if a.extra.started != nil {
+		a.extra.started()
+	}
 	a.waitForEnd(ctx, reload)
 	a.log.Info("draining", "grace", cfg.Drain.Grace.String(), "deadline", cfg.Drain.Deadline.String())
 	err = a.drain()
@@ -113,8 +116,7 @@ func (a *app) drain() error {
 	err := a.smtp.Drain(ctx)
 	up := a.upstreams.Load()
 	up.stop()
-	up.cuenote.Close(ctx)
-	up.ses.Close()
+	up.close(ctx)
 	if err != nil {
 		return fmt.Errorf("drain: %w: the clients keep their messages and try again", err)
 	}
@@ -132,7 +134,9 @@ func (a *app) background(ctx context.Context) {
 		}
 		if err := a.live.Sync(ctx); err != nil {
 			a.log.Error("the split in force is still not saved: a restart would forget it", "error", err.Error())
+			return
 		}
+		a.log.Info("the split in force is saved again", "split_version", a.live.Current().Version)
 	})
 }
 

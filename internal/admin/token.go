@@ -68,7 +68,7 @@ func ParseTokens(r io.Reader) (*Tokens, error) {
 			err = fmt.Errorf("name %q stands in line %d too: every token needs its own, it is what the history shows", t.name, first)
 		}
 		if err != nil {
-			mistakes = append(mistakes, fmt.Errorf("admin.tokens_file: line %d: %w", n, err))
+			mistakes = append(mistakes, fmt.Errorf("line %d: %w", n, err))
 			continue
 		}
 		seen[t.name] = n

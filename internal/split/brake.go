@@ -72,7 +72,7 @@ func shorten(s, missing string) string {
 		if len(out) == cap(out) {
 			break
 		}
-		if r < ' ' || r == 0x7f {
+		if notText(r) {
 			r = ' '
 		}
 		out = append(out, r)

@@ -97,11 +97,18 @@ var (
 	ErrNoUndo   = errors.New("there is no earlier value to return to")
 	ErrNoBrake  = errors.New("the brake is not on")
 	ErrNotSaved = errors.New("in force, but not saved: a restart would forget it")
-	ErrRefused  = errors.New("the change could not be saved and was not made")
+	ErrRefused  = errors.New("the change could not be saved and was not made: put the disk of state.file in order and repeat")
 )
 
 // maxText bounds who and why.
 const maxText = 500
+
+// notText finds control characters, line ends of Unicode among them, and what
+// turns the direction of writing: a terminal or a page would show another text
+// than the one that was written.
+func notText(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+}
 
 // clean trims a reason or name and refuses what has no place in a log line.
 func clean(s string, missing error) (string, error) {
@@ -111,7 +118,7 @@ func clean(s string, missing error) (string, error) {
 		return "", missing
 	case len(s) > maxText:
 		return "", fmt.Errorf("%w (at most %d bytes)", missing, maxText)
-	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, notText):
 		return "", fmt.Errorf("%w (one line, without control characters)", missing)
 	}
 	return s, nil
