@@ -130,7 +130,7 @@ function showAlarms(alarms) {
 }
 
 function showQuota(q) {
-  $("quota-rate").textContent = `${q.used.toFixed(1)} ${t("of")} ${q.rate.toFixed(1)}`;
+  $("quota-rate").textContent = `${q.used.toFixed(1)} ${t("of")} ${q.rate >= 800000 ? t("unlimited") : q.rate.toFixed(1)}`;
   $("rate-bar").value = q.rate > 0 ? q.used / q.rate : 0;
   const max = q.day_max < 0 ? t("unlimited") : q.day_max === 0 ? t("unknown") : count(q.day_max);
   $("quota-day").textContent = `${count(q.day_used)} ${t("of")} ${max}`;
