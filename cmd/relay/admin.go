@@ -71,24 +71,6 @@ func (a *app) upstreamStatus() []admin.Upstream {
 	return out
 }
 
-// alarms are what only the wiring knows; the API adds its own.
-func (a *app) alarms() []admin.Alarm {
-	acc := a.account.Load()
-	if acc == nil {
-		return nil
-	}
-	var out []admin.Alarm
-	if !acc.SendingEnabled {
-		out = append(out, admin.Alarm{Level: "critical", Since: acc.At,
-			Text: "SES has disabled sending for this account (" + acc.EnforcementStatus + "): mail takes Cuenote"})
-	}
-	if !acc.ProductionAccessEnabled {
-		out = append(out, admin.Alarm{Level: "warning", Since: acc.At,
-			Text: "the SES account is in the sandbox: only verified recipients get mail; request production access"})
-	}
-	return out
-}
-
 // serveAdmin opens the API.
 func (a *app) serveAdmin() (stop func(), err error) {
 	l, err := listenAdmin(a.cfg.Load().Admin.Address)

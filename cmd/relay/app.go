@@ -28,27 +28,29 @@ import (
 // app is one running relay. The parts at the top live as long as the process;
 // those in upstreams are made anew when the configuration is read again.
 type app struct {
-	log       *slog.Logger
-	level     *slog.LevelVar
-	reg       *prometheus.Registry
-	store     splitStore
-	live      *split.Live
-	router    *split.Router
-	quota     *quota.Limiter
-	ledger    *relay.MemoryLedger
-	memory    *relay.Budget
-	relay     *relay.Relay
-	smtp      *smtp.Server
-	lines     atomic.Pointer[transactionLog]
-	ready     atomic.Bool
-	draining  atomic.Bool
-	maskKey   string // of this process, where log.key_file names none
-	extra     appExtra
-	cfg       atomic.Pointer[config.Config]
-	upstreams atomic.Pointer[upstreams]
-	account   atomic.Pointer[ses.Account] // nil until SES has answered
-	observers []func(*relay.Record)
-	api       *admin.API
+	log                             *slog.Logger
+	level                           *slog.LevelVar
+	reg                             *prometheus.Registry
+	store                           splitStore
+	live                            *split.Live
+	router                          *split.Router
+	quota                           *quota.Limiter
+	ledger                          *relay.MemoryLedger
+	memory                          *relay.Budget
+	relay                           *relay.Relay
+	smtp                            *smtp.Server
+	lines                           atomic.Pointer[transactionLog]
+	ready                           atomic.Bool
+	draining                        atomic.Bool
+	maskKey                         string // of this process, where log.key_file names none
+	extra                           appExtra
+	cfg                             atomic.Pointer[config.Config]
+	upstreams                       atomic.Pointer[upstreams]
+	account                         atomic.Pointer[ses.Account] // nil until SES has answered
+	accountTrouble, identityTrouble troubles
+	identitiesRead                  atomic.Bool
+	observers                       []func(*relay.Record)
+	api                             *admin.API
 }
 
 // upstreams are the two next hops of one configuration.

@@ -28,6 +28,7 @@ func (a *app) poll(up *upstreams) {
 		offer(account)
 	}})
 	identities := make(chan struct{}, 1)
+	a.identityTrouble.note(nil, time.Time{}) // the configuration may name them now
 	if len(a.cfg.Load().SES.Identities) == 0 && !a.extra.anySender {
 		go a.pollIdentities(ctx, up.ses, identities)
 	} else {
@@ -52,6 +53,11 @@ func offer(c chan<- struct{}) {
 
 // reportAccount takes GetAccount's answer.
 func (a *app) reportAccount(acc ses.Account, err error) {
+	if errors.Is(err, ses.ErrNotOffered) {
+		a.accountTrouble.note(nil, time.Time{})
+	} else {
+		a.accountTrouble.note(err, time.Now())
+	}
 	switch {
 	case errors.Is(err, ses.ErrNotOffered):
 		a.log.Warn("the SES endpoint has no GetAccount: with quota.rate or quota.daily set to auto the quota is not known, so set numbers")
@@ -72,11 +78,12 @@ func (a *app) reportAccount(acc ses.Account, err error) {
 func (a *app) pollIdentities(ctx context.Context, client *ses.Client, answered chan<- struct{}) {
 	for ctx.Err() == nil {
 		next := identitiesEvery
-		list, err := client.ListIdentities(ctx)
-		if err == nil {
-			err = a.router.SetIdentities(verifiedNames(list))
+		err := a.readIdentities(ctx, client)
+		if ctx.Err() != nil {
+			return
 		}
-		if err != nil && ctx.Err() == nil {
+		a.identityTrouble.note(err, time.Now())
+		if err != nil {
 			a.log.Warn("SES identities could not be read; until they are, unknown sender domains take Cuenote", "error", err.Error())
 			next = identitiesRetry
 		}
@@ -86,6 +93,22 @@ func (a *app) pollIdentities(ctx context.Context, client *ses.Client, answered c
 		case <-time.After(next):
 		}
 	}
+}
+
+func (a *app) readIdentities(ctx context.Context, client *ses.Client) error {
+	list, err := client.ListIdentities(ctx)
+	if err != nil {
+		return err
+	}
+	names := verifiedNames(list)
+	if err := a.router.SetIdentities(names); err != nil {
+		return err
+	}
+	a.identitiesRead.Store(len(names) > 0)
+	if len(names) == 0 {
+		return errNoIdentity
+	}
+	return nil
 }
 
 func verifiedNames(list []ses.Identity) (names []string) {

@@ -100,7 +100,7 @@ func quotaAlarms(s *Status, q quota.Status) (out []standing) {
 		out = append(out, standing{"throttled", warning, fmt.Sprintf("SES throttles: %.1f recipients a second instead of %.1f", q.RateNow, q.Rate)})
 	}
 	if !q.Known && s.Split.Requested > 0 {
-		out = append(out, standing{"quota unknown", warning, "GetAccount has not answered yet: the sending quota is not known"})
+		out = append(out, standing{"quota unknown", warning, fmt.Sprintf("the sending quota is not known until GetAccount answers: SES gets %.1f recipients a second", q.RateNow)})
 	}
 	return out
 }

@@ -67,7 +67,7 @@ func TestStatus(t *testing.T) {
 	c.now = c.now.Add(time.Second)
 	s = status()
 	for _, want := range []string{"the brake is on: SES gets 0 % instead of 20 % (local: bounces)", "{critical the breaker of ses is open: paused", "{critical the 24-hour quota of SES is spent",
-		"SES throttles: 6.0 recipients a second instead of 12.6", "GetAccount has not answered"} {
+		"SES throttles: 6.0 recipients a second instead of 12.6", "until GetAccount answers"} {
 		if !strings.Contains(texts(s), want) {
 			t.Errorf("%q is not in %s", want, texts(s))
 		}
