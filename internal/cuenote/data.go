@@ -96,7 +96,7 @@ func (d *delivery) stream(body relay.Body, w *dotWriter) error {
 	flushed := time.Now() // at the latest
 	for {
 		part, err := body.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err != nil && err != io.EOF { //nolint:errorlint // the permission to end is io.EOF itself: an error may wrap it
 			return callersOwn("read the content", err)
 		}
 		if bad := w.add(part); bad != nil {

@@ -106,6 +106,25 @@ type eofBody struct{ *parts }
 
 func (eofBody) Next() ([]byte, error) { return []byte(message), io.EOF }
 
+// TestErrorThatWrapsEOF: only io.EOF itself is the permission for the final dot.
+// A client that leaves inside its content brings an error that wraps it.
+func TestErrorThatWrapsEOF(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	c := newClient(t, f.listen(t))
+	d := begin(t, c)
+	body := content(message)
+	body.err = &relay.Error{Kind: relay.ClientFault, Class: "client_gone", Reply: relay.ReplyLocalError, Err: io.EOF}
+	if r, err := d.Send(context.Background(), body); err == nil {
+		t.Errorf("half a mail was accepted: %v", r)
+	}
+	for _, got := range f.conn(0).content {
+		if strings.HasSuffix(got, ".\r\n") {
+			t.Errorf("half a mail was completed: %q", got)
+		}
+	}
+}
+
 // TestCanceled: the end of ctx aborts before the final dot and not after it.
 func TestCanceled(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -86,7 +85,7 @@ func (d *fakeDelivery) Send(ctx context.Context, body Body) (Receipt, error) {
 	var b strings.Builder
 	for {
 		part, err := body.Next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // the permission to end is io.EOF itself
 			break
 		}
 		if err != nil {

@@ -69,7 +69,7 @@ func (m *message) read(src Source) error {
 		n, err := src.Read(m.data[len(m.data):cap(m.data)])
 		m.data = m.data[:len(m.data)+n]
 		switch {
-		case errors.Is(err, io.EOF):
+		case err == io.EOF: //nolint:errorlint // the end of data is io.EOF itself: an error that wraps it is a lost client
 			m.Size = int64(len(m.data))
 			return nil
 		case err != nil:

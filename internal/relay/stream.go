@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"hash"
 	"io"
 	"time"
@@ -120,7 +119,7 @@ func (s *streamBody) next() ([]byte, error) {
 			return s.buf[:n], nil
 		}
 	}
-	if !errors.Is(s.ended, io.EOF) {
+	if s.ended != io.EOF { //nolint:errorlint // as in message.read
 		return nil, sourceError(s.ended)
 	}
 	return nil, s.end()
@@ -139,7 +138,7 @@ func (s *streamBody) begin() error {
 		end = headerEnd(s.buf[:n], looked)
 		looked = n
 	}
-	if s.ended != nil && !errors.Is(s.ended, io.EOF) {
+	if s.ended != nil && s.ended != io.EOF { //nolint:errorlint // as in message.read
 		return sourceError(s.ended)
 	}
 	first := s.buf[:n]

@@ -139,7 +139,12 @@ func (b *body) fill() {
 	}
 }
 
+// lose notes that the client left or was too slow. The connection's io.EOF must
+// not be found in the fault: to the transaction it is the true end of data.
 func (b *body) lose(class string, r relay.Reply, err error) {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
 	b.lost = true
 	b.fault = clientFault(class, r, err)
 }

@@ -274,3 +274,13 @@ func waitFor(t testing.TB, done func() bool) {
 		}
 	}
 }
+
+// TestLostBodyIsNoEnd: to a transaction io.EOF is the true end of data, so the
+// connection's own io.EOF must not be found in the fault of a client that left.
+func TestLostBodyIsNoEnd(t *testing.T) {
+	b := &body{}
+	b.lose("client_gone", replyGone, fmt.Errorf("read: %w", io.EOF))
+	if errors.Is(b.fault, io.EOF) {
+		t.Error("half a message looks complete")
+	}
+}
