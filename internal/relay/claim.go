@@ -14,9 +14,7 @@ func (t *Transaction) once(ctx context.Context, l *leg, m *message) (e ending) {
 	if !ledgered(&m.Header) {
 		return t.deliver(ctx, l, m, 0)
 	}
-	content := sha256.New()
-	content.Write(m.data)
-	m.fp = fingerprint(t.env, l.to, content)
+	m.fp = fingerprint(t.env, l.to, sha256.Sum256(m.data))
 	claim, verdict := t.claim(ctx, l, m.fp)
 	if verdict != nil {
 		return *verdict

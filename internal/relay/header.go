@@ -189,10 +189,20 @@ func (s *headerScan) received(body string) {
 	}
 	s.QueueID = clause(body, "id")
 	if i := strings.LastIndexByte(body, ';'); i >= 0 {
-		if t, err := mail.ParseDate(strings.TrimSpace(body[i+1:])); err == nil {
-			s.HopTime = t
-		}
+		s.HopTime = parseDate(strings.TrimSpace(body[i+1:]))
 	}
+}
+
+// parseDate reads the date of a trace field; the zero time when it cannot. The
+// form that nearly all hosts write comes first: mail.ParseDate finds it only
+// after many tries, and was half the cost of the scan.
+func parseDate(date string) time.Time {
+	plain, _, _ := strings.Cut(date, " (") // Postfix: "+0900 (JST)"
+	if t, err := time.Parse("Mon, 2 Jan 2006 15:04:05 -0700", plain); err == nil {
+		return t
+	}
+	t, _ := mail.ParseDate(date) // zero with an error
+	return t
 }
 
 // clause returns the word after the given keyword of a trace field, skipping

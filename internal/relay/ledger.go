@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 	"slices"
 )
 
@@ -49,13 +48,13 @@ type Ledger interface {
 	Remembered(key Fingerprint) bool
 }
 
-// fingerprint combines an envelope with the hash of the content as received.
+// fingerprint combines an envelope with the SHA-256 of the content as received.
 // Recipients are sorted: a retry may bring them in another order.
-func fingerprint(env *Envelope, to []Address, content hash.Hash) (fp Fingerprint) {
-	h := sha256.New()
-	field(h, env.ReversePath.String())
+func fingerprint(env *Envelope, to []Address, content [sha256.Size]byte) Fingerprint {
+	var room [512]byte
+	b := appendField(room[:0], env.ReversePath.String())
 	if len(to) == 1 {
-		field(h, to[0].String())
+		b = appendField(b, to[0].String())
 	} else {
 		names := make([]string, len(to))
 		for i, a := range to {
@@ -63,27 +62,19 @@ func fingerprint(env *Envelope, to []Address, content hash.Hash) (fp Fingerprint
 		}
 		slices.Sort(names)
 		for _, n := range names {
-			field(h, n)
+			b = appendField(b, n)
 		}
 	}
-	h.Write(content.Sum(nil))
-	h.Sum(fp[:0])
-	return fp
+	return sha256.Sum256(append(b, content[:]...))
 }
 
 // memoryKey is the key of failover memory: what is known at the first RCPT.
-func memoryKey(env *Envelope, first Address) (fp Fingerprint) {
-	h := sha256.New()
-	field(h, env.ReversePath.String())
-	field(h, first.String())
-	h.Sum(fp[:0])
-	return fp
+func memoryKey(env *Envelope, first Address) Fingerprint {
+	var room [512]byte
+	return sha256.Sum256(appendField(appendField(room[:0], env.ReversePath.String()), first.String()))
 }
 
-// field writes a length-prefixed string, so that no two envelopes look alike.
-func field(h hash.Hash, s string) {
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(s)))
-	h.Write(n[:])
-	h.Write([]byte(s))
+// appendField writes a length-prefixed string, so that no two envelopes look alike.
+func appendField(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
 }

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"crypto/sha256"
-	"hash"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,8 +123,4 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
-func hashOf(s string) hash.Hash {
-	h := sha256.New()
-	h.Write([]byte(s))
-	return h
-}
+func hashOf(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }

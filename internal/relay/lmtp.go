@@ -116,8 +116,7 @@ func (t *Transaction) each(ctx context.Context, l *leg, m *message) (ends []endi
 func (t *Transaction) claimEach(ctx context.Context, l *leg, m *message) (claims []claimedRecipient, unknowns int, ends []ending) {
 	ctx, cancel := context.WithTimeout(ctx, claimWait)
 	defer cancel()
-	content := sha256.New()
-	content.Write(m.data)
+	content := sha256.Sum256(m.data)
 	to := slices.Clone(l.to)
 	slices.SortFunc(to, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
 	for _, a := range to {

@@ -122,12 +122,19 @@ func (m *message) free() {
 }
 
 // sourceError makes the client's end an *Error: whatever went wrong there is
-// nobody's refusal, and the mail was surely not sent.
-func sourceError(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e
+// nobody's refusal, and the mail was surely not sent. It never wraps io.EOF, the
+// permission to end the data, which a lost connection often does.
+func sourceError(err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Kind: ClientFault, Class: "client", Reply: ReplyLocalError, Err: err}
 	}
-	return &Error{Kind: ClientFault, Class: "client", Reply: ReplyLocalError, Err: err}
+	if errors.Is(e, io.EOF) {
+		cut := *e
+		cut.Err = errors.New(e.Err.Error())
+		return &cut
+	}
+	return e
 }
 
 // parts returns the content as it leaves: the trace header, what the route

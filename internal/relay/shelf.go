@@ -9,14 +9,18 @@ import "time"
 type shelf[V any] struct {
 	life   time.Duration
 	max    int
-	index  map[Fingerprint]int64 // number of the newest entry of a key
-	blocks [][]shelfEntry[V]     // entries first to next, in order, blockSize to a block
+	index  map[shelfKey]int64 // number of the newest entry of a key
+	blocks [][]shelfEntry[V]  // entries first to next, in order, blockSize to a block
 	first  int64
 	next   int64
 }
 
+// shelfKey is the first half of a SHA-256: 128 bits tell more mails apart than
+// will ever be sent, and half a million keys stand here twice.
+type shelfKey [16]byte
+
 type shelfEntry[V any] struct {
-	key   Fingerprint
+	key   shelfKey
 	until int64 // Unix time, nanoseconds
 	value V
 }
@@ -27,12 +31,12 @@ const (
 )
 
 func newShelf[V any](life time.Duration, entries int) *shelf[V] {
-	return &shelf[V]{life: life, max: max(1, entries), index: map[Fingerprint]int64{}}
+	return &shelf[V]{life: life, max: max(1, entries), index: map[shelfKey]int64{}}
 }
 
 // get returns the value of a key that has not expired.
 func (s *shelf[V]) get(key Fingerprint, now time.Time) (v V, ok bool) {
-	n, ok := s.index[key]
+	n, ok := s.index[shelfKey(key[:16])]
 	if !ok {
 		return v, false
 	}
@@ -41,7 +45,8 @@ func (s *shelf[V]) get(key Fingerprint, now time.Time) (v V, ok bool) {
 }
 
 // put keeps a value from now on; an older one of the same key is forgotten.
-func (s *shelf[V]) put(key Fingerprint, v V, now time.Time) {
+func (s *shelf[V]) put(fp Fingerprint, v V, now time.Time) {
+	key := shelfKey(fp[:16])
 	for range clearAtPut {
 		if s.first < s.next && s.at(s.first).until <= now.UnixNano() {
 			s.drop()
@@ -59,7 +64,7 @@ func (s *shelf[V]) put(key Fingerprint, v V, now time.Time) {
 }
 
 // forget removes a key. Its entry goes when its turn comes.
-func (s *shelf[V]) forget(key Fingerprint) { delete(s.index, key) }
+func (s *shelf[V]) forget(key Fingerprint) { delete(s.index, shelfKey(key[:16])) }
 
 // drop clears away the oldest entry.
 func (s *shelf[V]) drop() {

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -338,7 +337,11 @@ func (c *simClient) submit(m *simMail, lmtp bool, to []Address) (again []Address
 		asked = true
 		src := &simSource{tx: tx, fakeSource: fakeSource{content: m.content, chunk: 1 + c.rnd.IntN(20_000)}}
 		if c.rnd.IntN(12) == 0 {
-			src.err = []error{&Error{Kind: ClientFault, Class: "line_ends", Reply: ReplyLineEnds}, io.ErrUnexpectedEOF}[c.rnd.IntN(2)]
+			src.err = []error{
+				&Error{Kind: ClientFault, Class: "line_ends", Reply: ReplyLineEnds},
+				&Error{Kind: ClientFault, Class: "client_gone", Reply: ReplyLocalError, Err: fmt.Errorf("read: %w", io.EOF)},
+				fmt.Errorf("read: %w", io.EOF),
+			}[c.rnd.IntN(3)]
 			tx.allowed = append(tx.allowed, ReplyLineEnds)
 		}
 		if strings.Contains(m.content, "Received: loop") {
@@ -487,7 +490,7 @@ func (s *simSource) Read(p []byte) (int, error) {
 		time.Sleep(time.Duration(s.tx.rnd.IntN(20)) * time.Second)
 	}
 	n, err := s.fakeSource.Read(p)
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF {
 		s.tx.complete = true
 	}
 	return n, err

@@ -188,7 +188,7 @@ func (s *streamBody) end() error {
 	if s.hash == nil {
 		return io.EOF
 	}
-	s.fp = fingerprint(s.t.env, s.l.to, s.hash)
+	s.fp = fingerprint(s.t.env, s.l.to, [sha256.Size]byte(s.hash.Sum(nil)))
 	_, verdict := s.t.claim(s.ctx, s.l, s.fp)
 	if verdict != nil {
 		return s.decide(*verdict)

@@ -45,6 +45,25 @@ func TestTraceHeader(t *testing.T) {
 	}
 }
 
+// TestHopTime reads the dates of trace fields as hosts write them.
+func TestHopTime(t *testing.T) {
+	t.Parallel()
+	want := time.Date(2026, 12, 2, 1, 0, 0, 0, time.UTC)
+	for _, date := range []string{
+		"Wed, 02 Dec 2026 10:00:00 +0900", "Wed,  2 Dec 2026 10:00:00 +0900 (JST)", "Wed, 2 Dec 2026 10:00:00 +0900 (with (nested) words)",
+		"2 Dec 2026 01:00:00 GMT", "Wed, 02 Dec 26 10:00:00 +0900", "Wed, 2 Dec 2026 01:00 +0000",
+	} {
+		if got := parseDate(date); !got.Equal(want) {
+			t.Errorf("%q: %v", date, got)
+		}
+	}
+	for _, date := range []string{"", "now", "Wed, 32 Dec 2026 10:00:00 +0900", "()", "Wed, 2 Dec 2026 25:00:00 +0900"} {
+		if got := parseDate(date); !got.IsZero() {
+			t.Errorf("%q: %v", date, got)
+		}
+	}
+}
+
 func TestProtocol(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
