@@ -43,6 +43,10 @@ func (m *minutes) traffic(now, begun time.Time) split.Traffic {
 		peak = max(peak, m.messages[i])
 	}
 	t := split.Traffic{PeakPerMinute: float64(peak), RecipientsPerMessage: 1}
+	// The first minutes are no whole ones: their average is a better guess.
+	if age := now.Sub(begun); age >= 5*time.Second && age < 2*time.Minute {
+		t.PeakPerMinute = max(t.PeakPerMinute, float64(messages)/age.Minutes())
+	}
 	if messages > 0 {
 		t.RecipientsPerMessage = max(1, float64(recipients)/float64(messages))
 	}

@@ -35,7 +35,17 @@ func (a *API) plan(percent split.Percent) split.Plan {
 	if unknownDay(q) {
 		c.SESDay = 0
 	}
-	return split.MakePlan(percent, t, c)
+	if q.Guess {
+		c.SESRate = 0
+	}
+	p := split.MakePlan(percent, t, c)
+	if q.Day {
+		p.DaySpent(q.DayUsed)
+	}
+	if s.Traffic.PeakPerMinute == 0 && p.OK {
+		p.MeasuredFor(a.Stats.Age())
+	}
+	return p
 }
 
 // unknownDay: before GetAccount has answered, "unlimited" means "not known".

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"sesrelay/internal/quota"
+	"sesrelay/internal/relay"
 	"sesrelay/internal/split"
 )
 
@@ -68,6 +70,7 @@ func TestSplitRefusals(t *testing.T) {
 		{"no reason", "PUT", "/v1/split", `{"ses_percent":4}`, `"1"`, 422, "reason is required"},
 		{"blank reason", "PUT", "/v1/split", `{"ses_percent":4,"reason":" "}`, `"1"`, 422, "reason is required"},
 		{"lines in the reason", "PUT", "/v1/split", `{"ses_percent":4,"reason":"a\nb"}`, `"1"`, 422, "one line"},
+		{"writing turned round", "PUT", "/v1/split", "{\"ses_percent\":4,\"reason\":\"a\u202eb\"}", `"1"`, 422, "one line"},
 		{"unknown field", "PUT", "/v1/split", `{"ses_percent":4,"reason":"r","percent":5}`, `"1"`, 422, "percent"},
 		{"an array", "PUT", "/v1/split", `[1]`, `"1"`, 422, ""},
 		{"no JSON", "PUT", "/v1/split", `ses_percent=5`, `"1"`, 400, "JSON"},
@@ -208,4 +211,27 @@ func TestConcurrentPuts(t *testing.T) {
 	if got[200] != 1 || got[412] != 19 {
 		t.Fatalf("%v", got)
 	}
+}
+
+// What is only a guess is not judged, and a spent day stops an increase.
+func TestPlanOfWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(_ *fixture, _ *Config, s *Settings) { s.Traffic = split.Traffic{PeakPerMinute: 6000} })
+	f.quota = quota.Status{Guess: true, Rate: 0.9, RateNow: 0.9, DayMax: -1}
+	v := f.want(f.ask("GET", "/v1/split/plan?percent=50", ""), 200, "GetAccount has not answered")
+	if v["ok"] != true || v["capacity"].(map[string]any)["ses_rate"] != 0.0 {
+		t.Errorf("a guessed rate: %v", v)
+	}
+	f.quota = quota.Status{Known: true, Rate: 1000, RateNow: 1000, DayMax: 500, DayUsed: 500, Day: true, Spent: true}
+	f.want(f.ask("GET", "/v1/split/plan?percent=50", ""), 200, "spent now: 500 of 500")
+	f.want(f.ask("PUT", "/v1/split", `{"ses_percent":50,"reason":"r"}`, `If-Match: "0"`), 409, "spent now")
+	f.want(f.ask("PUT", "/v1/split", `{"ses_percent":5,"reason":"r"}`, `If-Match: "0"`), 200) // lower
+	if v := f.want(f.ask("GET", "/v1/split/plan?percent=0", ""), 200); v["ok"] != true {
+		t.Errorf("nothing for SES: %v", v)
+	}
+	g := newFixture(t)
+	for range 10 {
+		g.Stats.Observe(record(relay.SES, relay.ResultAccepted))
+	}
+	g.want(g.ask("GET", "/v1/split/plan?percent=50", ""), 200, "set traffic.peak_per_minute")
 }

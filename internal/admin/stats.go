@@ -169,6 +169,9 @@ func (s *Stats) effective() float64 {
 	return math.NaN()
 }
 
+// Age is how long figures have been collected.
+func (s *Stats) Age() time.Duration { return s.now().Sub(s.begun) }
+
 // Traffic returns what was measured since the start, at most over 24 hours. A
 // day's volume is 0, not known, before a day is over.
 func (s *Stats) Traffic() split.Traffic {

@@ -175,6 +175,24 @@ func TestMeasuredTraffic(t *testing.T) {
 	}
 }
 
+// Right after a start the minutes are no whole ones: 50 mails a second are not
+// 12 seconds' worth a minute.
+func TestMeasuredTrafficOfTheFirstMinutes(t *testing.T) {
+	t.Parallel()
+	c := &clock{epoch.Add(50 * time.Second)}
+	s := NewStats(nil, c.Now)
+	for range 12 * 50 {
+		s.Observe(record(relay.SES, relay.ResultAccepted))
+	}
+	if tr := s.Traffic(); tr.PeakPerMinute != 600 {
+		t.Errorf("at once: %+v", tr)
+	}
+	c.now = c.now.Add(12 * time.Second)
+	if tr := s.Traffic(); tr.PeakPerMinute < 2999 || tr.PeakPerMinute > 3001 {
+		t.Errorf("after 12 s: %+v", tr)
+	}
+}
+
 func TestEffectiveMetric(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()

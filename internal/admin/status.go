@@ -25,8 +25,8 @@ type Status struct {
 // QuotaView is the SES sending quota, in recipients.
 type QuotaView struct {
 	Known   bool    `json:"known"`    // GetAccount has answered
-	Rate    float64 `json:"rate"`     // a second, as let through now; 0: not known
-	Full    float64 `json:"full"`     // a second, when SES does not throttle
+	Rate    float64 `json:"rate"`     // a second, as let through now
+	Full    float64 `json:"full"`     // a second, when SES does not throttle; 0: not known
 	Used    float64 `json:"used"`     // a second, over the last minute
 	DayMax  float64 `json:"day_max"`  // 0: not known, -1: unlimited
 	DayUsed float64 `json:"day_used"` // in the last 24 hours
@@ -65,6 +65,9 @@ func quotaView(q quota.Status, f *figures) QuotaView {
 		DayMax: q.DayMax, DayUsed: q.DayUsed, Waiting: q.Waiting, Spent: q.Spent}
 	if unknownDay(q) {
 		v.DayMax = 0
+	}
+	if q.Guess {
+		v.Full = 0
 	}
 	return v
 }

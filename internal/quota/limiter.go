@@ -123,13 +123,16 @@ func (l *Limiter) SetAccount(max24, maxRate, sent float64) {
 func (l *Limiter) fullRate() float64 {
 	r := l.cfg.Rate
 	switch {
-	case r == 0 && !l.account.Known:
+	case l.guessed():
 		r = sandboxRate
 	case r == 0, l.account.Known && l.account.Rate < r:
 		r = l.account.Rate
 	}
 	return r * l.cfg.Headroom
 }
+
+// guessed: the rate is what every account has, for want of anything known.
+func (l *Limiter) guessed() bool { return l.cfg.Rate == 0 && !l.account.Known }
 
 // dayMax is the day's quota; Unlimited while nothing is known.
 func (l *Limiter) dayMax() float64 {

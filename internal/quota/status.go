@@ -10,6 +10,7 @@ import (
 type Status struct {
 	Known   bool    `json:"known"`    // GetAccount has answered, now or before a restart
 	Rate    float64 `json:"rate"`     // recipients a second, headroom taken off
+	Guess   bool    `json:"guess"`    // neither GetAccount nor the configuration has said the rate
 	RateNow float64 `json:"rate_now"` // after SES's throttling
 	DayMax  float64 `json:"day_max"`  // -1: unlimited
 	DayUsed float64 `json:"day_used"` // in the last 24 hours
@@ -25,7 +26,7 @@ func (l *Limiter) Status() Status {
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.resize(now)
-	return Status{Day: l.daySpent(now, 1) != nil, Known: l.account.Known, Rate: l.fullRate(), RateNow: float64(l.bucket.Limit()),
+	return Status{Day: l.daySpent(now, 1) != nil, Known: l.account.Known, Guess: l.guessed(), Rate: l.fullRate(), RateNow: float64(l.bucket.Limit()),
 		DayMax: l.dayMax(), DayUsed: l.window.used(now), Waiting: l.waiting, Spent: spent}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 )
 
 // Traffic is the load a plan is made for, configured or measured.
@@ -103,6 +104,24 @@ func (p *Plan) judgeCuenote() {
 	p.missing("cuenote_rate", p.CuenoteRateNeeded, p.Capacity.CuenoteRate, fmt.Sprintf(
 		"the rest at the peak is %s messages a second; Cuenote carries %s (cuenote.rate): %s are missing",
 		number(p.CuenoteRateNeeded), number(p.Capacity.CuenoteRate), number(p.CuenoteRateNeeded-p.Capacity.CuenoteRate)))
+}
+
+// DaySpent adds that the day's quota is spent now, whatever a whole day needs.
+func (p *Plan) DaySpent(used float64) {
+	if p.Percent == 0 {
+		return
+	}
+	p.SESFits, p.OK = false, false
+	p.missing("ses_day", p.SESDayNeeded, p.Capacity.SESDay, fmt.Sprintf(
+		"the 24-hour quota of SES is spent now: %s of %s recipients", number(used), number(p.Capacity.SESDay)))
+}
+
+// MeasuredFor adds that the peak was measured over d only.
+func (p *Plan) MeasuredFor(d time.Duration) {
+	if p.Percent > 0 && p.Traffic.PeakPerMinute > 0 && d < 24*time.Hour {
+		p.unknown(fmt.Sprintf("the peak of %s messages a minute is that of the last %s only: set traffic.peak_per_minute",
+			number(p.Traffic.PeakPerMinute), d.Round(time.Second)))
+	}
 }
 
 // above forgives what floating point adds: a share that fits exactly fits.
