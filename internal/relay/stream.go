@@ -62,6 +62,7 @@ type streamBody struct {
 	reserved int64
 	parts    [][]byte // of the first chunk, still to be returned
 	started  bool
+	full     bool  // the last read filled buf: there is more than a little to come
 	ended    error // what src returned after its last byte
 	content  Content
 	hash     hash.Hash
@@ -109,11 +110,12 @@ func (s *streamBody) next() ([]byte, error) {
 		}
 	}
 	for s.ended == nil {
-		if cap(s.buf) < streamChunk {
+		if s.full && cap(s.buf) < streamChunk {
 			s.grow(streamChunk) // refused: the small buffer serves
 		}
 		var n int
 		n, s.ended = s.src.Read(s.buf[:cap(s.buf)])
+		s.full = n == cap(s.buf)
 		if n > 0 {
 			s.take(s.buf[:n])
 			return s.buf[:n], nil
@@ -141,6 +143,7 @@ func (s *streamBody) begin() error {
 	if s.ended != nil && s.ended != io.EOF { //nolint:errorlint // as in message.read
 		return sourceError(s.ended)
 	}
+	s.full = n == cap(s.buf)
 	first := s.buf[:n]
 	h, err := ScanHeader(first, s.ended != nil, s.t.cfg.Hostname)
 	if err != nil {

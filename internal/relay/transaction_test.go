@@ -384,6 +384,23 @@ func TestMemoryBudget(t *testing.T) {
 	}
 }
 
+// TestStreamMemory: a small mail on its way to Cuenote takes one small buffer,
+// a large one a larger, however large it is.
+func TestStreamMemory(t *testing.T) {
+	for _, c := range []struct {
+		size int
+		want int64
+	}{{8 << 10, firstBuffer}, {5 << 20, streamChunk}} {
+		w := newWorld(t)
+		w.router.route = Cuenote
+		var used int64
+		w.cuenote.send = func(string) error { used = w.memory.Used(); return nil }
+		if _, data := w.submit(testMail+strings.Repeat("0123456789abcd\r\n", c.size/16), "a@example.jp"); data.Code != 250 || used != c.want {
+			t.Errorf("%d bytes: %v, %d bytes of memory, want %d", c.size, data, used, c.want)
+		}
+	}
+}
+
 // TestQuota: recipients are counted, spent quota overflows or defers.
 func TestQuota(t *testing.T) {
 	w := newWorld(t)
