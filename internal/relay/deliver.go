@@ -10,10 +10,10 @@ import (
 const maxUnknowns = 2
 
 // lastCall is how long after the start of a delivery the end of the data may
-// still be written: an upstream that then takes its whole time (Cuenote 110 s)
+// still be written. An upstream that then takes its whole time (118 s at most)
 // has answered before the ledger's claim is over (150 s, of which waiting for
 // other claims takes 10 s), so that no retry runs beside it.
-const lastCall = 25 * time.Second
+const lastCall = 20 * time.Second
 
 // deliver hands a complete message to its upstream, and to the other one when
 // it was surely not accepted and the configuration allows.
