@@ -177,6 +177,38 @@ func TestCutInsideData(t *testing.T) {
 	}
 }
 
+// TestCutInsideLMTP is the same over LMTP.
+func TestCutInsideLMTP(t *testing.T) {
+	t.Parallel()
+	addr := freePort(t)
+	s := newStage(t, relayOptions{percent: "50", smtp: addr, plain: true, set: settings{"listeners": "[" + listener(addr, "protocol: lmtp") + "]"}})
+	s.mayAbort = true
+	m := plainMail("cut", "a@example.jp", "b@example.jp", "c@example.jp", "d@example.jp")
+	for _, n := range []int{0, 40, len(m.content) - 1, len(m.content), len(m.content) + 2} {
+		c := connect(t, addr)
+		c.greet("LHLO app.goo.ne.jp")
+		c.want("250", c.do("MAIL FROM:<%s>", m.from))
+		for _, to := range m.to {
+			c.want("250", c.do("RCPT TO:<%s>", to))
+		}
+		c.want("354", c.do("DATA"))
+		c.write((string(m.content) + ".\r\n")[:n])
+		c.conn.Close()
+	}
+	c := connect(t, addr)
+	c.greet("LHLO app.goo.ne.jp")
+	if got := c.send(m, true); len(got.dot) != 4 || !strings.HasPrefix(got.final(), "250") {
+		t.Errorf("the whole: %+v", got)
+	}
+	copies := 0
+	for _, r := range s.store.All() {
+		copies += len(r.To)
+	}
+	if copies != 4 {
+		t.Errorf("%d recipients got mail", copies)
+	}
+}
+
 // TestCuenoteSaysGoodbye has Cuenote end pooled connections in its own ways:
 // the next mail notices, and goes through.
 func TestCuenoteSaysGoodbye(t *testing.T) {
