@@ -4,6 +4,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
+export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1   # a company proxy signs with an authority that only the system knows
 unset VIRTUAL_ENV
 
 if ! command -v uv >/dev/null 2>&1; then
@@ -15,12 +16,16 @@ if ! command -v uv >/dev/null 2>&1; then
       { [ "$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-pip; } ||
         { echo "infra-test: install uv or python3-pip first" >&2; exit 1; }
     fi
-    python3 -m pip install -q --disable-pip-version-check --upgrade --target "$tools" 'uv>=0.5'
+    python3 -m pip install -q --root-user-action=ignore --disable-pip-version-check --upgrade --target "$tools" 'uv>=0.5'
   fi
   PATH=$tools/bin:$PATH
 fi
 
 uv sync -q --frozen --project "$here/.."
 uv sync -q --frozen --project "$here"
+if [ -z "${RELAY_BINARY-}" ] && [ -x "$here/../../bin/relay" ]; then
+  RELAY_BINARY=$here/../../bin/relay
+  export RELAY_BINARY
+fi
 cd "$here"
 exec uv run -q --frozen --project "$here" pytest "$@"

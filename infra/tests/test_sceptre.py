@@ -28,6 +28,19 @@ def test_validate(server, env):
     assert (done.stdout + done.stderr).count("is valid") >= len(STACKS) or (done.stdout + done.stderr).count("Parameters") >= len(STACKS)
 
 
+@pytest.mark.parametrize("args,text", [
+    (["list", "stacks", "prod"], "prod/enhanced-kinesis"),
+    (["status", "prod"], "COMPLETE"),
+    (["status", "prod/monitoring.yaml"], "COMPLETE"),
+    (["list", "outputs", "prod/ses.yaml"], "DkimRecordValue3"),
+    (["list", "resources", "prod/enhanced-kinesis.yaml"], "ses-migration-production-data-masking-lambda"),
+], ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+def test_commands_that_look(stacks, args, text):
+    """S-41 by the names that Sceptre 4 has (X-8)."""
+    done = run_sceptre(*args)
+    assert text in done.stdout
+
+
 def test_the_old_way_of_development_deploys(server):
     """ses-dev.yaml is valid though no configuration uses it (X-4)."""
     from test_refusals import create

@@ -25,6 +25,7 @@ def down(stacks, project):
     out["complete"] = names()
 
     out["protected"] = run_sceptre("delete", "-y", "prod/relay.yaml", check=False, project=project)
+    out["still there"] = names()
     balancer = emulator.DEPLOYED["ses-migration-prod-relay", "Balancer"].resource.about["arn"]
     emulator.client("elbv2").modify_load_balancer_attributes(LoadBalancerArn=balancer, Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}])
     for env in ("dev", "prod"):
@@ -43,7 +44,9 @@ def test_deleting_one_takes_its_dependents_and_it_can_be_made_again(down):
 
 
 def test_a_protected_load_balancer_stops_the_deletion(down):
-    assert down["protected"].returncode != 0 or "FAILED" in down["protected"].stdout + down["protected"].stderr
+    assert down["protected"].returncode != 0
+    assert "deletion protection is enabled" in down["protected"].stdout + down["protected"].stderr
+    assert "ses-migration-prod-relay" in down["still there"]
 
 
 @pytest.mark.parametrize("env", ["dev", "prod"])
@@ -78,7 +81,7 @@ def test_what_stays(down):
     ecs = emulator.client("ecs")
     assert {c["status"] for c in ecs.describe_clusters(clusters=ecs.list_clusters()["clusterArns"])["clusters"]} <= {"INACTIVE"}
     assert not emulator.client("elbv2").describe_load_balancers()["LoadBalancers"]
-    assert not emulator.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    assert {g["Status"] for g in emulator.client("elasticache").describe_replication_groups()["ReplicationGroups"]} <= {"deleting"}
     assert not emulator.DEPLOYED
 
 

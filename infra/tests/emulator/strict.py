@@ -340,6 +340,22 @@ def _patch_deletion():
             self._parsed_resources.pop(record.logical_id, None)
 
     parsing.ResourceMap.delete = delete
+    backend = models.CloudFormationBackend
+    original = backend.delete_stack
+
+    def delete_stack(self, name_or_stack_id):
+        before = dict(self.stacks)
+        try:
+            return original(self, name_or_stack_id)
+        except Exception:
+            for stack_id, stack in before.items():      # moto forgets a stack whose deletion failed
+                if stack_id not in self.stacks:
+                    stack.status = "DELETE_FAILED"
+                    self.stacks[stack_id] = stack
+                    self.deleted_stacks.pop(stack_id, None)
+            raise
+
+    backend.delete_stack = delete_stack
 
 
 NAMED = {"RoleName", "GroupName", "UserName", "ManagedPolicyName", "InstanceProfileName"}
