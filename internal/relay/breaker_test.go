@@ -117,3 +117,68 @@ func TestReplyTo(t *testing.T) {
 		}
 	}
 }
+
+// TestProbeIsReplaced: the turn of a probe that is not being sent ends after
+// OpenFor; whatever it then does, the probe after it stands.
+func TestProbeIsReplaced(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := NewBreaker(BreakerConfig{FailureRatio: 0.5, MinRequests: 1, OpenFor: 10 * time.Second}, func() time.Time { return now })
+	b.trip(now, "test")
+	probe := func() Ticket {
+		t.Helper()
+		ticket, ok := b.Allow()
+		if !ok {
+			t.Fatal("no probe")
+		}
+		return ticket
+	}
+	none := func(why string) {
+		t.Helper()
+		if _, ok := b.Allow(); ok {
+			t.Fatalf("two probes at once: %s", why)
+		}
+	}
+	now = now.Add(10 * time.Second)
+	first := probe()
+	now = now.Add(9 * time.Second)
+	none("within its turn")
+	now = now.Add(time.Second)
+	second := probe()
+	if b.MaySend(&first) || !b.MaySend(&second) {
+		t.Fatal("the first may send, or the second may not")
+	}
+	first.Cancel()
+	none("the first was given up")
+	now = now.Add(probeLife - time.Second)
+	none("the second is being sent")
+	now = now.Add(2 * time.Second)
+	third := probe()
+	second.Settle(nil)
+	none("a late acceptance")
+	if open, _ := b.Open(); !open {
+		t.Fatal("closed by a probe whose turn was over")
+	}
+	third.Settle(nil)
+	if open, _ := b.Open(); open {
+		t.Fatal("still open")
+	}
+	if ordinary, ok := b.Allow(); !ok || !b.MaySend(&ordinary) {
+		t.Fatal("closed, and no mail may be sent")
+	}
+}
+
+// TestClientFaultIsNoAnswer: a client that leaves closes nothing.
+func TestClientFaultIsNoAnswer(t *testing.T) {
+	now := time.Unix(0, 0)
+	b := NewBreaker(BreakerConfig{FailureRatio: 0.5, MinRequests: 1, OpenFor: 10 * time.Second}, func() time.Time { return now })
+	b.trip(now, "test")
+	now = now.Add(10 * time.Second)
+	ticket, _ := b.Allow()
+	ticket.Settle(&Error{Kind: ClientFault, Class: "canceled", Reply: ReplyLocalError})
+	if open, _ := b.Open(); !open {
+		t.Fatal("closed by a client that left")
+	}
+	if _, ok := b.Allow(); !ok {
+		t.Fatal("no other probe")
+	}
+}

@@ -120,6 +120,24 @@ func TestSESRefusesRecipient(t *testing.T) {
 	}
 }
 
+// TestUnfitAfterRefused: the first recipient was deferred, so that the mail has
+// no route yet; the next cannot go to SES (a pin to Cuenote), and does not.
+func TestUnfitAfterRefused(t *testing.T) {
+	w := newWorld(t)
+	w.set(func(c *Config) { c.Policy = Policy{} })
+	w.router.unfit = map[string]Reason{"pinned@example.jp": ReasonRule}
+	tx := w.begin()
+	w.quota.left = 0
+	if r := tx.Recipient(context.Background(), addr("a@example.jp")); r != ReplyThrottled {
+		t.Fatal(r)
+	}
+	w.quota.left = 10
+	tx.Recipient(context.Background(), addr("pinned@example.jp"))
+	if r := tx.Data(context.Background(), &fakeSource{content: testMail}); r.Code != 250 || len(w.ses.mails()) != 0 || w.last().Reason != ReasonRule {
+		t.Errorf("%v, %d at SES, reason %s", r, len(w.ses.mails()), w.last().Reason)
+	}
+}
+
 // TestLMTPNoneTaken: over LMTP each recipient that the other upstream refuses
 // has its own reply, also when it refuses all.
 func TestLMTPNoneTaken(t *testing.T) {

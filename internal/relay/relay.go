@@ -77,7 +77,7 @@ func (r *Relay) Reconfigure(cfg Config) { r.cfg.Store(&cfg) }
 // Begin starts a mail transaction, at MAIL. It always succeeds: what an
 // upstream says about the reverse-path is told at the first recipient.
 func (r *Relay) Begin(env *Envelope) *Transaction {
-	return &Transaction{r: r, cfg: r.cfg.Load(), env: env, begun: r.now()}
+	return &Transaction{r: r, cfg: r.cfg.Load(), env: env}
 }
 
 // HopStatus is what operators see of an upstream beside its counters.

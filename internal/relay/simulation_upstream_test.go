@@ -155,6 +155,9 @@ func (d *simDelivery) checkSend() {
 		s.problem("%s: Send after the end, or without a recipient", tx.id)
 	}
 	for _, a := range d.to {
+		if d.u.route == SES && strings.HasPrefix(a.Local, "odd") {
+			s.problem("%s: SES was given %s, which it cannot take", tx.id, a)
+		}
 		if tx.unknown[a] || tx.accepted[a] {
 			s.problem("%s: %s is sent again in one transaction: unknown %v, accepted %v", tx.id, a, tx.unknown[a], tx.accepted[a])
 		}
@@ -162,6 +165,9 @@ func (d *simDelivery) checkSend() {
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
+	if d.u.route == SES && tx.mail.unfit {
+		s.problem("%s: SES was given content that it cannot take", tx.id)
+	}
 	if d.u.route == SES && closed && tx.overflow(d.to) {
 		s.problem("%s: overflow to SES at 0 %%", tx.id)
 	}

@@ -9,10 +9,9 @@ import (
 // Transaction is one mail transaction of a client. It is used by one goroutine
 // at a time. After Data, DataEach or Abort it is over.
 type Transaction struct {
-	r     *Relay
-	cfg   *Config
-	env   *Envelope
-	begun time.Time
+	r   *Relay
+	cfg *Config
+	env *Envelope
 
 	decided  bool
 	decision Decision
@@ -77,7 +76,11 @@ func refusesRecipient(e *Error) bool {
 // decide reads the split, once per transaction (over LMTP once per recipient).
 func (t *Transaction) decide(to Address) Decision {
 	if t.decided && !t.env.LMTP {
-		return t.decision
+		d := t.decision // those before were refused, so that there is no leg yet
+		if reason := t.cfg.Router.FitRecipient(t.env, to); d.Route == SES && reason != "" {
+			d.Route, d.Reason, d.SESOpen = Cuenote, reason, false
+		}
+		return d
 	}
 	d := t.cfg.Router.Route(t.env, to)
 	if d.Route == SES && t.cfg.Ledger.Remembered(memoryKey(t.env, to)) {
