@@ -58,6 +58,41 @@ const (
 	screenClear = "\x1b[J"
 )
 
+// lookTime is how long one look may take before the picture is called old.
+const lookTime = 2 * time.Second
+
+// look is one answer of the API, or why there is none.
+type look struct {
+	status *apiclient.Status
+	err    error
+}
+
+// looks asks for a status at each tick until ctx ends, beside the keyboard: a
+// relay that does not answer must not keep q waiting.
+func looks(ctx context.Context, client *apiclient.Client, interval time.Duration) <-chan look {
+	out := make(chan look)
+	go func() {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			one, cancel := context.WithTimeout(ctx, max(lookTime, interval))
+			s, _, err := client.Status(one)
+			cancel()
+			select {
+			case out <- look{s, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
 // top redraws until q, Ctrl-C or the end of ctx. The first look is taken before
 // the screen changes, so that its error stays readable.
 func top(ctx context.Context, c *cli, client *apiclient.Client, interval time.Duration) error {
@@ -65,12 +100,13 @@ func top(ctx context.Context, c *cli, client *apiclient.Client, interval time.Du
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	keys, restore := readKeys(c)
 	defer restore()
 	fmt.Fprint(c.out, screenEnter)
 	defer fmt.Fprint(c.out, screenLeave)
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
+	next := looks(ctx, client, interval)
 	for {
 		draw(c, s, err, interval)
 		select {
@@ -83,13 +119,10 @@ func top(ctx context.Context, c *cli, client *apiclient.Client, interval time.Du
 			if !ok {
 				keys = nil
 			}
-			continue
-		case <-tick.C:
-		}
-		if next, _, failed := client.Status(ctx); failed == nil {
-			s, err = next, nil
-		} else {
-			err = failed // the last picture stays, and says that it is old
+		case l := <-next:
+			if err = l.err; err == nil {
+				s = l.status
+			} // else the last picture stays, and says that it is old
 		}
 	}
 }

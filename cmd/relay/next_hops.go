@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 
 	"sesrelay/cmd/relay/internal/config"
 	"sesrelay/internal/cuenote"
@@ -21,7 +23,7 @@ const unverifiedFor = 10 * time.Minute
 func (a *app) newSES(ctx context.Context, cfg *config.Config) (*ses.Client, error) {
 	credentials := a.extra.credentials
 	if credentials == nil {
-		sdk, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(cfg.SES.Region))
+		sdk, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(cfg.SES.Region), awsconfig.WithLogger(sdkLog{a.log}))
 		if err != nil {
 			return nil, fmt.Errorf("ses: credentials: %w", err)
 		}
@@ -37,6 +39,19 @@ func (a *app) newSES(ctx context.Context, cfg *config.Config) (*ses.Client, erro
 		RootCAs:      a.extra.rootCAs,
 		Registerer:   a.reg,
 	})
+}
+
+// sdkLog takes what the AWS SDK would write to standard error by itself, where
+// every line is one of ours.
+type sdkLog struct{ log *slog.Logger }
+
+// Logf implements logging.Logger of smithy-go.
+func (l sdkLog) Logf(class logging.Classification, format string, v ...any) {
+	level := slog.LevelDebug
+	if class == logging.Warn {
+		level = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), level, "AWS SDK", "text", fmt.Sprintf(format, v...))
 }
 
 // newCuenote makes the Cuenote upstream. The password file is read for every
