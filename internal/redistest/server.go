@@ -1,0 +1,133 @@
+// Package redistest runs real redis-server processes for tests, and a TCP proxy
+// that loses the way to one.
+package redistest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ErrMissing: there is no redis-server on this machine.
+var ErrMissing = errors.New("redis-server is not installed (Debian and Ubuntu: apt-get install redis-server)")
+
+// Server is one redis-server process on a port of loopback.
+type Server struct {
+	Addr string
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	gone chan struct{} // closed when cmd has ended
+}
+
+// Start runs redis-server in dir, without persistence, and waits until it
+// answers. More arguments are appended.
+func Start(dir string, args ...string) (*Server, error) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return nil, ErrMissing
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Addr: addr, dir: dir, args: args}
+	return s, s.Run()
+}
+
+// StartCluster runs one redis-server in cluster mode that owns all slots.
+func StartCluster(dir string) (*Server, error) {
+	s, err := Start(dir, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-require-full-coverage", "no")
+	if err != nil {
+		return s, err
+	}
+	if _, err := s.Do("CLUSTER ADDSLOTSRANGE 0 16383"); err != nil {
+		return s, err
+	}
+	return s, s.until("CLUSTER INFO", "cluster_state:ok")
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// Run starts the process, again after Kill, on the same port and empty.
+func (s *Server) Run() error {
+	_, port, _ := net.SplitHostPort(s.Addr)
+	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
+	s.cmd = exec.Command("redis-server", args...)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var log strings.Builder
+	s.cmd.Stdout, s.cmd.Stderr = &log, &log
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.gone = make(chan struct{})
+	go func(cmd *exec.Cmd, gone chan struct{}) { cmd.Wait(); close(gone) }(s.cmd, s.gone)
+	if err := s.until("PING", "PONG"); err != nil {
+		s.Kill()
+		return fmt.Errorf("%w\n%s", err, log.String())
+	}
+	return nil
+}
+
+// until repeats a command until its answer holds text.
+func (s *Server) until(command, text string) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		answer, err := s.Do(command)
+		if err == nil && strings.Contains(answer, text) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("redis-server at %s: %s: %q, %w", s.Addr, command, answer, err)
+		}
+		select {
+		case <-s.gone:
+			return errors.New("redis-server has ended")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// Do sends one inline command and returns the answer's first kilobytes.
+func (s *Server) Do(command string) (string, error) {
+	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
+		return "", err
+	}
+	b := make([]byte, 4096)
+	n, err := bufio.NewReader(c).Read(b)
+	if err == nil && n > 0 && b[0] == '-' {
+		err = errors.New(strings.TrimSpace(string(b[1:n])))
+	}
+	return string(b[:n]), err
+}
+
+// Freeze stops the process without ending it: connections stay, and nothing
+// answers.
+func (s *Server) Freeze() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw undoes Freeze.
+func (s *Server) Thaw() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Kill ends the process; Run starts it again.
+func (s *Server) Kill() {
+	s.cmd.Process.Signal(os.Kill)
+	<-s.gone
+}
