@@ -43,11 +43,12 @@ type unanswered struct {
 
 // NewMemoryLedger returns a ledger that keeps receipts for ttl, at most entries of them.
 func NewMemoryLedger(ttl time.Duration, entries int, now func() time.Time) *MemoryLedger {
+	start := now()
 	return &MemoryLedger{
 		now: now, flights: map[Fingerprint]flight{},
-		accepted:   newShelf[packedReceipt](ttl, entries),
-		unknown:    newShelf[unanswered](ttl, entries),
-		remembered: newShelf[struct{}](rememberLife, entries),
+		accepted:   newShelf[packedReceipt](ttl, entries, start),
+		unknown:    newShelf[unanswered](ttl, entries, start),
+		remembered: newShelf[struct{}](rememberLife, entries, start),
 	}
 }
 

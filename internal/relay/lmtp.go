@@ -125,13 +125,25 @@ func (t *Transaction) claimEach(ctx context.Context, l *leg, m *message) (claims
 		claim, verdict := t.claim(ctx, one, fp)
 		if verdict != nil {
 			verdict.content, verdict.fp = m.Content, fp
-			ends = append(ends, *verdict)
+			ends = addVerdict(ends, verdict)
 			continue
 		}
 		unknowns = max(unknowns, claim.Unknowns)
 		claims = append(claims, claimedRecipient{to: a, fp: fp})
 	}
 	return claims, unknowns, ends
+}
+
+// addVerdict joins recipients that get the same reply in one ending: there is
+// one record for all of them.
+func addVerdict(ends []ending, v *ending) []ending {
+	for i := range ends {
+		if ends[i].reply == v.reply && ends[i].result == v.result {
+			ends[i].leg.to = append(ends[i].leg.to, v.leg.to...)
+			return ends
+		}
+	}
+	return append(ends, *v)
 }
 
 // deliverRest delivers to the recipients that the ledger let through. When

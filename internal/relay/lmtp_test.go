@@ -57,7 +57,15 @@ func TestLMTPRetry(t *testing.T) {
 	w.router.by = map[string]Route{"c@example.jp": Cuenote}
 	first := w.each(testMail, "a@example.jp", "c@example.jp")
 	w.router.by = map[string]Route{"a@example.jp": Cuenote} // the draw falls otherwise
+	w.records = nil
 	again := w.each(testMail, "a@example.jp", "c@example.jp", "new@example.jp")
+	if len(w.records) != 3 { // duplicate of SES's, duplicate of Cuenote's, new
+		t.Errorf("%d records", len(w.records))
+	}
+	w.records = nil
+	if w.each(testMail, "a@example.jp", "new@example.jp", "b@example.jp"); len(w.records) > 3 {
+		t.Errorf("%d records", len(w.records))
+	}
 	if again[0] != first[0] || again[1] != first[1] || again[2].Code != 250 {
 		t.Errorf("first %v, again %v", first, again)
 	}
@@ -65,8 +73,8 @@ func TestLMTPRetry(t *testing.T) {
 	for _, m := range append(w.ses.mails(), w.cuenote.mails()...) {
 		total += len(m.to)
 	}
-	if total != 3 {
-		t.Errorf("%d recipients delivered, want 3", total)
+	if total != 4 {
+		t.Errorf("%d recipients delivered, want 4", total)
 	}
 }
 

@@ -7,6 +7,7 @@ import "time"
 // caller holds a lock for longer than that, however many there are. The zero
 // shelf is not usable.
 type shelf[V any] struct {
+	start  time.Time // times are counted from here, so that a clock that is set forgets nothing
 	life   time.Duration
 	max    int
 	index  map[shelfKey]int64 // number of the newest entry of a key
@@ -21,7 +22,7 @@ type shelfKey [16]byte
 
 type shelfEntry[V any] struct {
 	key   shelfKey
-	until int64 // Unix time, nanoseconds
+	until time.Duration // since start
 	value V
 }
 
@@ -30,8 +31,8 @@ const (
 	clearAtPut = 4    // expired entries that one put clears away
 )
 
-func newShelf[V any](life time.Duration, entries int) *shelf[V] {
-	return &shelf[V]{life: life, max: max(1, entries), index: map[shelfKey]int64{}}
+func newShelf[V any](life time.Duration, entries int, start time.Time) *shelf[V] {
+	return &shelf[V]{start: start, life: life, max: max(1, entries), index: map[shelfKey]int64{}}
 }
 
 // get returns the value of a key that has not expired.
@@ -41,14 +42,15 @@ func (s *shelf[V]) get(key Fingerprint, now time.Time) (v V, ok bool) {
 		return v, false
 	}
 	e := s.at(n)
-	return e.value, now.UnixNano() < e.until
+	return e.value, now.Sub(s.start) < e.until
 }
 
 // put keeps a value from now on; an older one of the same key is forgotten.
 func (s *shelf[V]) put(fp Fingerprint, v V, now time.Time) {
 	key := shelfKey(fp[:16])
+	age := now.Sub(s.start)
 	for range clearAtPut {
-		if s.first < s.next && s.at(s.first).until <= now.UnixNano() {
+		if s.first < s.next && s.at(s.first).until <= age {
 			s.drop()
 		}
 	}
@@ -58,7 +60,7 @@ func (s *shelf[V]) put(fp Fingerprint, v V, now time.Time) {
 	if s.next == s.base()+int64(len(s.blocks))*blockSize {
 		s.blocks = append(s.blocks, make([]shelfEntry[V], blockSize))
 	}
-	*s.at(s.next) = shelfEntry[V]{key, now.Add(s.life).UnixNano(), v}
+	*s.at(s.next) = shelfEntry[V]{key, age + s.life, v}
 	s.index[key] = s.next
 	s.next++
 }

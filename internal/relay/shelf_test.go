@@ -23,9 +23,9 @@ func TestShelf(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		limit := 1 + rnd.IntN(3*blockSize)
-		s := newShelf[int](time.Minute, limit)
-		want := map[Fingerprint]entry{}
 		now, puts := time.Unix(1e9, 0), 0
+		s := newShelf[int](time.Minute, limit, now)
+		want := map[Fingerprint]entry{}
 		for range 20_000 {
 			now = now.Add(time.Duration(rnd.IntN(40)) * time.Millisecond)
 			key := numbered(rnd.IntN(2 * limit))
@@ -57,8 +57,8 @@ func TestShelf(t *testing.T) {
 // TestShelfEmpties: what has expired goes with the puts that follow, four for one.
 func TestShelfEmpties(t *testing.T) {
 	t.Parallel()
-	s := newShelf[int](time.Minute, 100_000)
 	now := time.Unix(1e9, 0)
+	s := newShelf[int](time.Minute, 100_000, now)
 	for i := range 10_000 {
 		s.put(numbered(i), i, now)
 	}
