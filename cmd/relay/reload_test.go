@@ -39,13 +39,18 @@ type served struct {
 	settings []string // of every file
 }
 
-// serveFile runs a relay whose next hops do not answer.
-func serveFile(t *testing.T) *served {
+// serveFile runs a relay whose next hops do not answer, unless a setting names
+// others.
+func serveFile(t *testing.T, settings ...string) *served {
 	t.Helper()
 	s := &served{t: t, path: filepath.Join(t.TempDir(), "relay.yaml"), mail: freeAddress(t), log: &lockedBuffer{}}
 	s.settings = []string{
 		"hostname: relay-1.goo.ne.jp", "ses: {endpoint: http://" + freeAddress(t) + "}", "cuenote: {address: " + freeAddress(t) + "}",
 		"admin: {address: " + freeAddress(t) + "}", "drain: {grace: 0s, deadline: 5s}", "state: {file: " + filepath.Join(t.TempDir(), "split.json") + "}",
+	}
+	for _, line := range settings {
+		key, _, _ := strings.Cut(line, " ")
+		s.settings = replaced(s.settings, key, line)
 	}
 	s.write()
 	cfg, _, err := config.Load(s.path)
