@@ -56,7 +56,7 @@ def test_the_old_way_of_development_deploys(server):
 
 # ---- validate.sh, with uv and aws replaced by scripts that note how they were called
 
-STUB = """#!/bin/sh
+RECORDER = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"
 case "$*" in *"${FAIL:-nothing-fails}"*) echo "no good: $*" >&2; exit 1;; esac
 exit 0
@@ -72,7 +72,7 @@ def tree(tmp_path):
     (tmp_path / "bin").mkdir()
     for name in ("uv", "aws"):
         f = tmp_path / "bin" / name
-        f.write_text(STUB)
+        f.write_text(RECORDER)
         f.chmod(f.stat().st_mode | stat.S_IXUSR)
 
     def run(*args, **env):
