@@ -159,17 +159,32 @@ func alarmLines(p paint, alarms []apiclient.Alarm, room int) []string {
 		return []string{"alarms      none"}
 	}
 	var out []string
-	for _, a := range alarms {
-		colour := p.yellow
-		if a.Level == critical {
-			colour = p.red
+	for _, lines := range []int{3, 1} { // whole, where there is room: what to do stands at the end
+		out = out[:0]
+		for _, a := range alarms {
+			out = append(out, alarmText(p, a, lines)...)
 		}
-		text := fmt.Sprintf("%-8s  since %s  %s", printable(a.Level), a.Since.Local().Format("15:04"), printable(a.Text))
-		out = append(out, colour(cut(text, width)))
+		if len(out) <= room {
+			return out
+		}
 	}
 	if room > 0 && len(out) > room {
 		left := len(out) - room + 1
 		out = append(out[:room-1], fmt.Sprintf("and %d more: relay status --json", left))
+	}
+	return out
+}
+
+// alarmText is one alarm on at most so many lines.
+func alarmText(p paint, a apiclient.Alarm, lines int) []string {
+	colour := p.yellow
+	if a.Level == critical {
+		colour = p.red
+	}
+	head := fmt.Sprintf("%-8s  since %s  ", printable(a.Level), a.Since.Local().Format("15:04"))
+	out := wrap(head, printable(a.Text), lines)
+	for i := range out {
+		out[i] = colour(out[i])
 	}
 	return out
 }

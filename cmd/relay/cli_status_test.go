@@ -63,6 +63,23 @@ func TestStatusSaysTheWorstFirst(t *testing.T) {
 	}
 }
 
+// An alarm ends with what to do: it is cut only where the screen has no room.
+func TestStatusShowsWholeAlarms(t *testing.T) {
+	t.Parallel()
+	api := newFakeAPI(t)
+	long := "no sender domain may go to SES (SignatureDoesNotMatch), all mail takes Cuenote: relay check --live says what to DO"
+	one := `{"level":"critical","text":"` + long + `"}`
+	api.status = `{"ready":true,"alarms":[` + one + `,` + one + `],"split":{"version":1,"instances":[{"id":"a","version":1}]}}`
+	_, out, _ := run(t, nil, "status", "--api", api.URL)
+	if n := strings.Count(out, " DO\n"); n != 3 { // the headline and two alarms
+		t.Errorf("%d times to its end:\n%s", n, out)
+	}
+	api.status = strings.Replace(api.status, one, one+strings.Repeat(","+one, 20), 1)
+	if _, out, _ = run(t, nil, "status", "--api", api.URL); strings.Count(out, "\n") > 23 || !strings.Contains(out, "more: relay status --json") {
+		t.Errorf("more than a screen:\n%s", out)
+	}
+}
+
 func TestTopWithoutTerminalPrintsOnce(t *testing.T) {
 	t.Parallel()
 	api := newFakeAPI(t)
