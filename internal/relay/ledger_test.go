@@ -61,6 +61,24 @@ func TestLedgerOwnerDies(t *testing.T) {
 	})
 }
 
+// TestLedgerTakeover: who waits for an attempt that died hears of the one that
+// took its place.
+func TestLedgerTakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewMemoryLedger(time.Hour, 100, time.Now)
+		claimed(t, l, key(1), "dead")
+		time.Sleep(claimLife - time.Second)
+		got := make(chan Claim)
+		go func() { got <- claimed(t, l, key(1), "waiting") }()
+		time.Sleep(2 * time.Second)
+		claimed(t, l, key(1), "next")
+		l.Accept(key(1), "next", Receipt{ID: "x"})
+		if c := <-got; c.State != Duplicate || c.Receipt.ID != "x" {
+			t.Errorf("%+v", c)
+		}
+	})
+}
+
 // TestLedgerIsBounded reaches the limit: the oldest receipts go first.
 func TestLedgerIsBounded(t *testing.T) {
 	l := NewMemoryLedger(time.Hour, 10, time.Now)

@@ -94,6 +94,9 @@ func TestSlowProbe(t *testing.T) {
 // TestLateFailover: an answer that comes too late for another upstream's whole
 // patience within the ledger's claim is not failed over.
 func TestLateFailover(t *testing.T) {
+	if longest := 118 * time.Second; claimWait+lastCall+longest > claimLife { // of cuenote.timeout
+		t.Errorf("an attempt may outlast its claim: %v", claimWait+lastCall+longest)
+	}
 	for _, c := range []struct {
 		took time.Duration
 		want int
@@ -107,6 +110,20 @@ func TestLateFailover(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnaskedProbe: SES refuses a recipient without a call; that closes no breaker.
+func TestUnaskedProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.cfg.SES.Breaker.trip(time.Now(), "paused")
+		time.Sleep(11 * time.Second)
+		w.ses.rcpt = func(Address) error { return errNoUser }
+		w.submit(testMail, "a@example.jp")
+		if open, _ := w.cfg.SES.Breaker.Open(); !open || w.ses.completed != 0 || len(w.cuenote.mails()) != 1 {
+			t.Errorf("open %v, SES asked %d times, %d at Cuenote", open, w.ses.completed, len(w.cuenote.mails()))
+		}
+	})
 }
 
 // TestUseAfterEnd: what the session never does opens nothing that nobody ends.

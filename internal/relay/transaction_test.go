@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // sesError makes the upstream answer with this error.
@@ -234,8 +236,8 @@ func TestPartlyElsewhere(t *testing.T) {
 	if rcpt[1] != errNoUser.Reply || data.Code != 250 || len(w.cuenote.mails()) != 1 || w.ses.completed != 1 {
 		t.Errorf("the retry got %v, %v; SES asked %d times", rcpt, data, w.ses.completed)
 	}
-	if w.last().Reason != ReasonRemembered {
-		t.Errorf("reason %s", w.last().Reason)
+	if r := w.last(); r.Reason != ReasonRemembered || !r.Eligible {
+		t.Errorf("reason %s, eligible %v", r.Reason, r.Eligible)
 	}
 }
 
@@ -249,6 +251,22 @@ func TestAllRefusedElsewhere(t *testing.T) {
 	}
 	w.cuenote.rcpt = func(Address) error { return errGreylist }
 	if _, data := w.submit(strings.Replace(testMail, "<1@", "<3@", 1), "gone@example.jp"); data != ReplyRetryRoute {
+		t.Errorf("reply %v", data)
+	}
+}
+
+// TestOutageAmongRefusals: Cuenote goes away between two recipients of mail that
+// fails over: an outage, not its last word about them.
+func TestOutageAmongRefusals(t *testing.T) {
+	w := newWorld(t)
+	w.ses.send = answer(errRejected)
+	w.cuenote.rcpt = func(to Address) error {
+		if to.Local == "gone" {
+			return errNoUser
+		}
+		return errDown
+	}
+	if _, data := w.submit(testMail, "gone@example.jp", "b@example.jp"); data != ReplyUnavailable {
 		t.Errorf("reply %v", data)
 	}
 }
@@ -413,8 +431,11 @@ func TestQuota(t *testing.T) {
 		t.Errorf("spent quota: %v, record %+v", data, w.last())
 	}
 	w.set(func(c *Config) { c.Policy.SESExhausted = false })
-	if rcpt, _ := w.submit(testMail, "e@example.jp"); rcpt[0] != ReplyThrottled {
+	if rcpt, _ := w.submit(testMail, "e@example.jp", "f@example.jp"); rcpt[0] != ReplyThrottled || rcpt[1] != ReplyThrottled {
 		t.Errorf("spent quota, defer: %v", rcpt)
+	}
+	if n := testutil.ToFloat64(w.relay.metrics.exhausted.WithLabelValues("defer")); n != 1 {
+		t.Errorf("one mail was counted %v times", n)
 	}
 }
 
