@@ -122,6 +122,7 @@ var reasons = map[string]string{
 	"unavailable":   "the other upstream could not take it",
 	"rejected":      "the other upstream refused it",
 	"remembered":    "an earlier attempt failed over in part",
+	"recipient":     "SES cannot take one of its recipients, or no more of them",
 	"unknown_twice": "SES left two earlier attempts unanswered",
 	"domain":        "a domain that SES cannot address",
 }
