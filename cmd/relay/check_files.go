@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/internal/mask"
 	"sesrelay/internal/smtp"
 	"sesrelay/internal/split"
 )
@@ -73,6 +74,13 @@ func checkSecrets(cfg *config.Config) []finding {
 	if file := cfg.Cuenote.PasswordFile; file != "" {
 		_, err := cfg.CuenotePassword()
 		found = append(found, fileFinding("cuenote.password_file", file, err, "write the password alone into it"))
+	}
+	if file := cfg.Log.KeyFile; file != "" {
+		key, err := config.ReadSecret(file)
+		if err == nil {
+			_, err = mask.New(mask.Masked, []byte(key))
+		}
+		found = append(found, fileFinding("log.key_file", file, err, "write a secret of 16 bytes or more into it, on one line"))
 	}
 	if file := cfg.Cuenote.CAFile; file != "" {
 		found = append(found, fileFinding("cuenote.ca_file", file, readAuthorities(file), "write the authorities' certificates as PEM"))

@@ -30,8 +30,10 @@ func checkLive(ctx context.Context, cfg *config.Config) []finding {
 	for _, l := range cfg.Listeners {
 		found = append(found, checkListener(ctx, l, running))
 	}
+	cuenote := make(chan finding, 1)
+	go func() { cuenote <- checkCuenote(ctx, cfg) }() // beside SES: both may keep the operator waiting
 	found = append(found, checkSES(ctx, cfg)...)
-	return append(found, checkCuenote(ctx, cfg))
+	return append(found, <-cuenote)
 }
 
 func checkSES(ctx context.Context, cfg *config.Config) []finding {
@@ -62,7 +64,25 @@ func checkSES(ctx context.Context, cfg *config.Config) []finding {
 		}
 		found = append(found, finding{level, r.Name, r.Detail, r.Remedy})
 	}
+	if len(cfg.SES.Identities) == 0 {
+		found = append(found, checkIdentityList(ctx, client))
+	}
 	return found
+}
+
+// checkIdentityList asks what the relay asks at its start when the
+// configuration names no identity.
+func checkIdentityList(ctx context.Context, client *ses.Client) finding {
+	const name, fix = "ses identities", "allow ses:ListEmailIdentities in the IAM policy, or list the domains in ses.identities: until then all mail takes Cuenote"
+	list, err := client.ListIdentities(ctx)
+	if err != nil {
+		return finding{levelFail, name, err.Error(), fix}
+	}
+	names := verifiedNames(list)
+	if len(names) == 0 {
+		return finding{levelFail, name, "none of this account and region is verified", "verify a domain (aws sesv2 create-email-identity), and look at ses.region: until then all mail takes Cuenote"}
+	}
+	return finding{Level: levelOK, Name: name, Detail: fmt.Sprintf("%d verified: %s", len(names), cut(strings.Join(names, ", "), 200))}
 }
 
 func checkCuenote(ctx context.Context, cfg *config.Config) finding {

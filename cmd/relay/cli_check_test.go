@@ -59,6 +59,12 @@ func TestCheckFiles(t *testing.T) {
 	cfg.Access.UsersFile, cfg.Admin.TokensFile = write("users2", "goo\n", 0o600), filepath.Join(dir, "absent")
 	expect(t, checkSecrets(cfg), "fail users_file", "fail tokens_file", "fail cuenote.password_file", "fail cuenote.ca_file")
 
+	cfg = config.Default()
+	cfg.Log.KeyFile = write("key", "0123456789abcdef\n", 0o600)
+	expect(t, checkSecrets(cfg), "ok log.key_file")
+	cfg.Log.KeyFile = write("short", "0123\n", 0o600)
+	expect(t, checkSecrets(cfg), "fail log.key_file")
+
 	expect(t, checkState(""), "warning state.file")
 	expect(t, checkState(filepath.Join(dir, "state.json")), "ok state.file")
 	expect(t, checkState(filepath.Join(dir, "absent", "state.json")), "fail state.file")
@@ -177,6 +183,23 @@ func TestCheckLive(t *testing.T) {
 	}
 	if got := strings.Join(failed, ", "); got != "ses configuration set set-2, cuenote" {
 		t.Errorf("failed: %s", got)
+	}
+
+	// Without identities in the file SES is asked for the list, as at the start.
+	file := fmt.Sprintf(strings.Replace(text, "ses: {", "ses: {identities: [], ", 1), "%s", "set-1", smtpHop.Addr())
+	for identities, want := range map[string]string{"goo.ne.jp": "1 verified: goo.ne.jp", "": "none of this account and region is verified"} {
+		list := []string{}
+		if identities != "" {
+			list = []string{identities}
+		}
+		some, err := simulator.NewSES(simulator.SESConfig{Store: store, Identities: list})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(some.Close)
+		if _, out, _ := run(t, nil, "check", "--live", "--config", writeConfig(t, fmt.Sprintf(file, some.URL()))); !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
 	}
 }
 
