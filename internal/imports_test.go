@@ -3,8 +3,11 @@ package internal_test
 
 import (
 	"encoding/json"
+	"go/parser"
+	"go/token"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,6 +23,7 @@ var siblings = map[string][]string{
 	"internal/ses":       {"internal/relay"},
 	"internal/cuenote":   {"internal/relay"},
 	"internal/split":     {"internal/relay"},
+	"internal/fleet":     {"internal/split"},
 	"internal/quota":     {"internal/relay"},
 	"internal/rollout":   {"internal/split"},
 	"internal/admin":     {"internal/relay", "internal/split", "internal/quota", "internal/rollout", "internal/mask"},
@@ -30,7 +34,6 @@ var siblings = map[string][]string{
 var libraries = map[string][]string{
 	"github.com/emersion/go-smtp":    {"internal/smtp", "internal/cuenote", "internal/simulator"},
 	"github.com/aws/aws-sdk-go-v2":   {"internal/ses", "cmd/relay", "infra/lambda"},
-	"github.com/redis/go-redis":      {"cmd/relay"}, // and files named redis.go
 	"github.com/pires/go-proxyproto": {"internal/smtp"},
 }
 
@@ -39,11 +42,13 @@ type listed struct {
 	GoFiles    []string
 	Imports    []string
 	Dir        string
+
+	TestGoFiles, XTestGoFiles []string
 }
 
 func packages(t *testing.T) []listed {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,GoFiles,Imports,Dir", module+"...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,GoFiles,Imports,Dir,TestGoFiles,XTestGoFiles", module+"...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -77,6 +82,35 @@ func TestImportArrows(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// redisLibrary may be imported by files named redis.go or redis_*.go, of any
+// package, and by no other: whoever wonders what happens without Redis has few
+// files to read.
+const redisLibrary = "github.com/redis/go-redis/"
+
+func TestRedisInFilesNamedSo(t *testing.T) {
+	found := 0
+	for _, p := range packages(t) {
+		for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles) {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, imp := range f.Imports {
+				if !strings.HasPrefix(imp.Path.Value, `"`+redisLibrary) {
+					continue
+				}
+				found++
+				if name != "redis.go" && !strings.HasPrefix(name, "redis_") {
+					t.Errorf("%s/%s imports %s: name it redis_....go", p.ImportPath, name, imp.Path.Value)
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no file imports " + redisLibrary + ": this test checks nothing")
 	}
 }
 

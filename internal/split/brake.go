@@ -29,7 +29,7 @@ func (l *Live) lower(ceiling Percent, b Brake) (old, now *Snapshot) {
 	for {
 		cur := l.Current()
 		s := &Snapshot{State: cur.State, Unsaved: cur.Unsaved, changed: make(chan struct{})}
-		s.Ceiling, s.Brake = min(cur.Ceiling, ceiling), &b
+		s.Ceiling, s.Brake, s.Unshared = min(cur.Ceiling, ceiling), &b, l.fleet != nil
 		if l.cur.CompareAndSwap(cur, s) {
 			close(cur.changed)
 			return cur, s

@@ -15,6 +15,7 @@ import (
 // nor disk.
 type Live struct {
 	store Store
+	fleet fleet // the store again, when other instances change it too; nil: it is this instance's own
 	now   func() time.Time
 	cur   atomic.Pointer[Snapshot]
 
@@ -61,6 +62,10 @@ func NewLive(ctx context.Context, store Store, cfg LiveConfig) (*Live, error) {
 		return nil, fmt.Errorf("split: load: %w", err)
 	}
 	l.cur.Store(&Snapshot{State: state, changed: make(chan struct{})})
+	if f, ok := store.(fleet); ok {
+		l.fleet = f
+		f.bind(l)
+	}
 	l.register(cfg.Registerer)
 	return l, nil
 }
@@ -117,7 +122,10 @@ func (l *Live) Release(ctx context.Context, ifVersion int64, reason, who string)
 		if next.Brake == nil {
 			return ErrNoBrake
 		}
-		next.Ceiling, next.Brake = Full, nil
+		if l.fleet != nil {
+			next.Released, next.Lifted = next.Version+1, next.Brake
+		}
+		next.Ceiling, next.Brake, next.Unshared = Full, nil, false
 		return nil
 	})
 }
@@ -139,6 +147,10 @@ func (l *Live) change(ctx context.Context, ifVersion int64, action Action, reaso
 		return nil, fmt.Errorf("%w: another change does not end, is the disk in order? %w", ErrRefused, ctx.Err())
 	}
 	old := l.Current()
+	if l.fleet != nil && old.Version < ifVersion { // the caller has read another instance, which is ahead
+		l.fleet.refresh(ctx)
+		old = l.Current()
+	}
 	if old.Version != ifVersion {
 		return nil, fmt.Errorf("version %d is asked for and %d is in force: %w", ifVersion, old.Version, ErrStale)
 	}
@@ -159,15 +171,19 @@ func (l *Live) change(ctx context.Context, ifVersion int64, action Action, reaso
 	return l.publish(old, next, saved)
 }
 
-// publish puts next in force. A brake pulled since old was read stays on, and
-// fails a release.
+// publish puts next in force, unless the fleet has gone further meanwhile. A
+// brake pulled since old was read stays on, and fails a release.
 func (l *Live) publish(old *Snapshot, next State, saved error) (*Snapshot, error) {
 	for {
 		cur := l.Current()
+		if cur.Version >= next.Version { // only of a fleet: its store has told before this instance came here
+			return cur, saved
+		}
 		s := &Snapshot{State: next, Unsaved: saved != nil, changed: make(chan struct{})}
 		if cur.Brake != old.Brake {
 			s.Ceiling, s.Brake = cur.Ceiling, cur.Brake
 		}
+		s.Unshared = s.Brake != nil && cur.Unshared
 		if !l.cur.CompareAndSwap(cur, s) {
 			continue
 		}

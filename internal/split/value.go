@@ -30,12 +30,21 @@ func (b *Brake) same(o *Brake) bool {
 	return b != nil && o != nil && b.By == o.By && b.Reason == o.Reason && b.At.Equal(o.At)
 }
 
+// maxVersion is more than a change a second would reach, and leaves room: a
+// version out of a damaged store must not end the counting.
+const maxVersion = 1 << 52
+
 // State is all that a Store keeps of the split besides its history.
 type State struct {
 	Value
 	Previous *Percent `json:"previous,omitempty"` // what Undo returns to
 	Ceiling  Percent  `json:"ceiling"`            // Full unless the brake is on
 	Brake    *Brake   `json:"brake,omitempty"`    // set while the ceiling is below Full
+
+	// Of a fleet only, see merge.
+	Released int64  `json:"released,omitempty"` // the version that last took a brake off; 0: none did
+	Lifted   *Brake `json:"lifted,omitempty"`   // the brake that it took off
+	Unshared bool   `json:"unshared,omitempty"` // the brake was pulled here and the shared store does not have it yet
 }
 
 // Applied is the percentage in force: the requested one, under the ceiling.
@@ -44,8 +53,8 @@ func (s *State) Applied() Percent { return min(s.SESPercent, s.Ceiling) }
 // check reports what no relay could have written.
 func (s *State) check() error {
 	switch {
-	case s.Version < 0:
-		return fmt.Errorf("version %d is below 0", s.Version)
+	case s.Version < 0 || s.Version > maxVersion:
+		return fmt.Errorf("version %d is not between 0 and %d", s.Version, int64(maxVersion))
 	case !s.SESPercent.Valid():
 		return fmt.Errorf("ses_percent %s is not between 0 and 100", s.SESPercent)
 	case !s.Ceiling.Valid():
@@ -54,6 +63,8 @@ func (s *State) check() error {
 		return fmt.Errorf("previous %s is not between 0 and 100", *s.Previous)
 	case (s.Ceiling < Full) != (s.Brake != nil):
 		return errors.New("ceiling and brake do not agree")
+	case s.Released < 0 || s.Released > s.Version:
+		return fmt.Errorf("released %d is not between 0 and the version, %d", s.Released, s.Version)
 	}
 	return nil
 }

@@ -1,0 +1,269 @@
+package split
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// RedisStore is the Store of a fleet: one state in Redis or Valkey, replaced
+// only by whoever has read it (compare-and-swap in a script), told to the
+// others by a message and read again every second. What Redis loses, the
+// instances write back: each holds the last state it has seen, in memory and in
+// state.file.
+//
+// Without Redis nothing changes at once. An increase is refused; a lowering and
+// the brake are in force here, with ErrNotSaved, and reach the fleet when Redis
+// answers again. merge says what wins then.
+type RedisStore struct {
+	// Tell passes a brake on to the instances last known, past Redis; nil: no
+	// such way. It returns an error that names whom it did not reach. Set it
+	// before the store is used.
+	Tell func(ctx context.Context, b Brake, version int64) error
+
+	client               redis.UniversalClient
+	keyState, keyHistory string
+	channel              string
+	mirror               *mirror
+	live                 *Live // from NewLive
+	kick                 chan struct{}
+
+	mu   sync.Mutex // guards what follows
+	down error      // of the last command; nil: Redis answers
+}
+
+var (
+	_ Store = (*RedisStore)(nil)
+	_ fleet = (*RedisStore)(nil)
+)
+
+// NewRedisStore returns a store under the keys of prefix, which share one hash
+// slot. The client must bound its commands by their context
+// (ContextTimeoutEnabled). The file keeps a copy across restarts; "" keeps
+// none. Nothing is asked of Redis yet.
+func NewRedisStore(client redis.UniversalClient, prefix, file string) (*RedisStore, error) {
+	m, err := openMirror(file)
+	if err != nil {
+		return nil, err
+	}
+	tag := hashTag(prefix)
+	return &RedisStore{client: client, mirror: m, kick: make(chan struct{}, 1),
+		keyState: tag + "split", keyHistory: tag + "split:history", channel: tag + "split",
+		down: errors.New("nothing asked yet")}, nil
+}
+
+// hashTag puts a prefix into braces, so that all its keys are in one slot of a
+// cluster. A prefix that has braces already stays as it is.
+func hashTag(prefix string) string {
+	if open := strings.IndexByte(prefix, '{'); open >= 0 && strings.IndexByte(prefix[open:], '}') > 1 {
+		return prefix
+	}
+	if prefix == "" {
+		prefix = "relay:"
+	}
+	return "{" + prefix + "}"
+}
+
+// bind implements fleet.
+func (s *RedisStore) bind(l *Live) { s.live = l }
+
+// Up reports whether Redis answered the last command, and what it said if not.
+func (s *RedisStore) Up() (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down == nil, s.down
+}
+
+// note remembers whether Redis answers, and returns err.
+func (s *RedisStore) note(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = err
+	return err
+}
+
+// loadTries bounds how long a start waits for Redis: about a second.
+const loadTries = 3
+
+// Load returns what Redis and state.file hold, joined. Redis away: the file's.
+// Neither: 0 %, which is no answer that somebody gave but a safe place to start.
+func (s *RedisStore) Load(ctx context.Context) (State, bool, error) {
+	var got stored
+	var err error
+	for range loadTries {
+		if got, err = s.read(ctx); err == nil || errors.Is(err, errNewer) {
+			break
+		}
+	}
+	if errors.Is(err, errNewer) {
+		return State{}, false, err
+	}
+	file, kept := s.mirror.last().State, s.mirror.found()
+	switch {
+	case got.found && kept:
+		return merge(file, got.state), true, nil
+	case got.found:
+		return got.state, true, nil
+	case kept:
+		return file, true, nil
+	}
+	return State{Ceiling: Full, Value: Value{ChangedBy: "relay", ChangedAt: time.Now().UTC().Round(0),
+		Reason: "neither Redis nor state.file holds a split"}}, true, nil
+}
+
+// attempts bounds how often a change starts again because others were faster.
+const attempts = 16
+
+// CompareAndSwap implements Store.
+func (s *RedisStore) CompareAndSwap(ctx context.Context, old, next State, c Change) error {
+	err := s.swap(ctx, old, next, c)
+	switch {
+	case err == nil || errors.Is(err, ErrStale):
+		return err
+	case !old.raises(&next):
+		s.mirror.add(next, c)
+		return fmt.Errorf("%w: this instance alone applies it, the others follow when Redis answers: %w", ErrNotSaved, err)
+	case errors.Is(err, errSilent):
+		return &unsure{err}
+	}
+	return fmt.Errorf("%w: the others would not know: %w", ErrRefused, err)
+}
+
+// unsure is a refusal that Redis may not have heard: the answer was lost.
+type unsure struct{ cause error }
+
+func (u *unsure) Error() string {
+	return "it is not known whether the change was made: read the split again before you repeat it: " + u.cause.Error()
+}
+func (u *unsure) Unwrap() error        { return u.cause }
+func (u *unsure) Is(target error) bool { return target == ErrRefused }
+
+// swap makes a versioned change in Redis.
+func (s *RedisStore) swap(ctx context.Context, old, next State, c Change) error {
+	for range attempts {
+		was, err := s.read(ctx)
+		if err != nil {
+			return err
+		}
+		base := old
+		if was.found {
+			base = merge(old, was.state)
+		}
+		if err := s.fits(old, base, c); err != nil {
+			return err
+		}
+		if base.Brake != nil && !base.Brake.same(old.Brake) {
+			next.Ceiling, next.Brake = base.Ceiling, base.Brake
+			s.live.adopt(base)
+		}
+		if base.Released > next.Released {
+			next.Released, next.Lifted = base.Released, base.Lifted
+		}
+		err = s.commit(ctx, was, next, c)
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	return ErrStale
+}
+
+// fits refuses a change that was made to another state than the one stored. The
+// caller finds that one in force when it looks again.
+func (s *RedisStore) fits(old, base State, c Change) error {
+	moved := base.Version != old.Version || base.SESPercent != old.SESPercent
+	braked := c.Action == ActionRelease && !base.Brake.same(old.Brake)
+	if moved || braked {
+		s.live.adopt(base)
+		return ErrStale
+	}
+	return nil
+}
+
+// commit replaces the state and adds to the history.
+func (s *RedisStore) commit(ctx context.Context, was stored, next State, c ...Change) error {
+	next.Unshared = false
+	if err := s.replace(ctx, was, next, c); err != nil {
+		return err
+	}
+	s.mirror.add(next, c...)
+	s.nudge() // the mirror's history
+	return nil
+}
+
+// Lower implements Store. The brake is in force here already; the other
+// instances learn it from Redis and, at the same time, from Tell.
+func (s *RedisStore) Lower(ctx context.Context, old State, ceiling Percent, b Brake, c Change) error {
+	braked := s.live.Current().State
+	s.mirror.add(braked)
+	told := make(chan error, 1)
+	go func() { told <- s.tell(ctx, b, old.Version) }()
+	lower := old
+	lower.Ceiling, lower.Brake, lower.Unshared = min(old.Ceiling, ceiling), &b, true
+	err := s.lower(ctx, lower, c)
+	if err == nil {
+		return nil
+	}
+	s.mirror.add(braked, c)
+	s.nudge()
+	select {
+	case peers := <-told:
+		err = errors.Join(err, peers)
+	case <-ctx.Done():
+		err = errors.Join(err, errors.New("not every instance has answered yet"))
+	}
+	return fmt.Errorf("%w: %w", ErrNotSaved, errors.Join(err, s.mirror.wait(ctx)))
+}
+
+func (s *RedisStore) tell(ctx context.Context, b Brake, version int64) error {
+	if s.Tell == nil {
+		return errors.New("no way to the other instances but Redis")
+	}
+	// The peers are told to the end, whoever waits for it.
+	return s.Tell(context.WithoutCancel(ctx), b, version)
+}
+
+// lower merges a brake into what Redis holds.
+func (s *RedisStore) lower(ctx context.Context, braked State, c Change) error {
+	for range attempts {
+		was, err := s.read(ctx)
+		if err != nil {
+			return err
+		}
+		next := braked
+		if was.found {
+			next = merge(braked, was.state)
+		}
+		next.Unshared = false
+		if err = s.commit(ctx, was, next, c); err == nil {
+			s.live.adopt(next)
+			return nil
+		}
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	return errConflict
+}
+
+// Sync implements Store.
+func (s *RedisStore) Sync(ctx context.Context) error {
+	if err := s.exchange(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotSaved, err)
+	}
+	return nil
+}
+
+// History implements Store: the fleet's or, while Redis is away, the part that
+// this instance knows.
+func (s *RedisStore) History(ctx context.Context) ([]Change, error) {
+	h, err := s.readHistory(ctx)
+	if err == nil && len(h) > 0 {
+		return h, nil
+	}
+	return reversed(s.mirror.last().History), nil
+}

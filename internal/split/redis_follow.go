@@ -1,0 +1,141 @@
+package split
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// pollEvery is how often the state is read even when no message came. A message
+// that is lost costs this much.
+const pollEvery = time.Second
+
+// Run follows the fleet until ctx ends: it puts in force what the others have
+// changed, and gives Redis what Redis does not have. NewLive must have been
+// given the store before.
+func (s *RedisStore) Run(ctx context.Context) {
+	go s.listen(ctx)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		s.exchange(ctx) // note keeps the error
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.kick:
+		}
+	}
+}
+
+// nudge implements fleet.
+func (s *RedisStore) nudge() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// refresh implements fleet.
+func (s *RedisStore) refresh(ctx context.Context) { s.exchange(ctx) }
+
+// listen takes the messages. The client subscribes again by itself; what was
+// missed meanwhile is read at once then.
+func (s *RedisStore) listen(ctx context.Context) {
+	sub := s.client.Subscribe(ctx, s.channel)
+	defer sub.Close()
+	messages := sub.ChannelWithSubscriptions()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m, ok := <-messages:
+			if !ok {
+				return
+			}
+			if told, ok := m.(*redis.Message); ok {
+				s.hear(told.Payload)
+			}
+			s.nudge()
+		}
+	}
+}
+
+// hear puts a message in force. A message that cannot be read is left to the
+// exchange, which says so.
+func (s *RedisStore) hear(payload string) {
+	if state, err := decodeShared(payload); err == nil {
+		s.live.adopt(state)
+	}
+}
+
+// exchange makes Redis and this instance hold the same: what merge makes of
+// both.
+func (s *RedisStore) exchange(ctx context.Context) error {
+	for range attempts {
+		was, err := s.read(ctx)
+		if err != nil {
+			return err
+		}
+		want, write := s.reconcile(was)
+		if !write {
+			return s.took(ctx, was, want)
+		}
+		err = s.commit(ctx, was, want)
+		if err == nil {
+			return s.took(ctx, was, want)
+		}
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	return errConflict
+}
+
+// reconcile joins what Redis and this instance hold, and says whether Redis has
+// to be told.
+func (s *RedisStore) reconcile(was stored) (want State, write bool) {
+	mine := s.live.Current().State
+	want = mine
+	if was.found {
+		want = merge(mine, was.state)
+	}
+	want.Unshared = false
+	if was.found {
+		write = !want.equal(&was.state)
+	} else {
+		write = mine.holds()
+	}
+	return want, write
+}
+
+// took puts in force what Redis holds now, and keeps a copy with the history.
+func (s *RedisStore) took(ctx context.Context, was stored, held State) error {
+	if !was.found && !held.holds() {
+		return nil // nobody has ever set anything
+	}
+	s.live.adopt(held)
+	if s.mirror.current(&held, was.head) {
+		return nil
+	}
+	history, err := s.shareHistory(ctx, was.head)
+	if err != nil {
+		s.mirror.add(held)
+		return err
+	}
+	s.mirror.put(held, reversed(history), was.head)
+	return nil
+}
+
+func reversed(h []Change) []Change {
+	h = slices.Clone(h)
+	slices.Reverse(h)
+	return h
+}
+
+// Close writes state.file for the last time and releases it. The client is the
+// caller's. Run must have ended.
+func (s *RedisStore) Close() error { return s.mirror.Close() }
