@@ -2,13 +2,14 @@
 GO        ?= go
 TOOL      := $(GO) tool -modfile=tools.mod
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+DATE      ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 COMMIT    ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LDFLAGS   := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 RACE      ?= -race
 ARCH      ?= $(shell $(GO) env GOARCH)
 TESTFLAGS ?=
 
-.PHONY: build run test lint bench loadtest image lambda infra-test fuzz docs clean
+.PHONY: build run test lint bench loadtest image deb lambda infra-test fuzz docs clean
 
 build: ## one static binary in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relay ./cmd/relay
@@ -16,9 +17,10 @@ build: ## one static binary in bin/
 run: build ## the whole system on loopback, nothing installed: relay demo
 	./bin/relay demo
 
-test: ## everything a reviewer would run, real Postfix, Redis and moto included
+test: build ## everything a reviewer would run: real Postfix, Redis, moto, Sceptre
 	sh scripts/need.sh test
 	sh scripts/test.sh $(RACE) $(TESTFLAGS)
+	sh infra/tests/run.sh
 
 lint: ## gofmt, vet, staticcheck, import arrows, known vulnerabilities
 	sh scripts/lint.sh
@@ -33,6 +35,14 @@ image: ## a container image without an engine: dist/relay-image.tar
 	mkdir -p dist
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/relay-linux-$(ARCH) ./cmd/relay
 	cd scripts/image && $(GO) run . -binary ../../dist/relay-linux-$(ARCH) -arch $(ARCH) -tag sesrelay:$(VERSION) -out ../../dist/relay-image.tar
+
+deb: build ## Debian packages for the machines beside Postfix: dist/sesrelay_*_{amd64,arm64}.deb
+	mkdir -p dist
+	set -e; for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/relay-linux-$$arch ./cmd/relay; \
+		(cd packaging/deb && $(GO) run . -sources ../.. -binary ../../dist/relay-linux-$$arch -host-binary ../../bin/relay \
+			-arch $$arch -version '$(VERSION)' -date $(DATE) -out ../../dist); \
+	done
 
 lambda: ## the masking Lambda for infra/: dist/mask-events.zip, the same bytes from the same sources
 	mkdir -p dist/lambda

@@ -51,7 +51,7 @@ python() {
 
 case "${1:-}" in
 test)
-	debian postfix=postfix redis-server=redis-server swaks=swaks python3=python3
+	debian postfix=postfix redis-server=redis-server swaks=swaks python3=python3 systemd-analyze=systemd
 	python
 	;;
 *)
