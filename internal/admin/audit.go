@@ -47,7 +47,7 @@ func (a *API) handle(f func(http.ResponseWriter, *http.Request) error) http.Hand
 // auditRefusal writes the line of an attempt that was refused.
 func (a *API) auditRefusal(r *http.Request, who caller, p *problem) {
 	a.Log.Warn("audit", "event", "refused", "who", who.name, "role", roleOf(who), "address", who.addr.String(),
-		"method", r.Method, "path", cut(r.URL.Path), "status", p.Status, "why", p.Detail)
+		"method", cut(r.Method), "path", cut(r.URL.Path), "status", p.Status, "why", p.Detail)
 }
 
 // auditChange writes the line of a change that was made.

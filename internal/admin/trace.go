@@ -45,29 +45,47 @@ func (t *Traces) last(n int, after uint64) ([]*relay.Record, uint64) {
 // minPrefix is how much of a fingerprint must be given.
 const minPrefix = 16
 
+// maxFound bounds one answer. Identical mails without Received and Message-ID
+// share a fingerprint, and all of the ring could be one of them.
+const maxFound = 100
+
 // Find returns the records of a message, oldest first: by relay id, by the
 // upstream's id (SES message id, or Cuenote's queue id) or by fingerprint, of
-// which the first 16 digits are enough. A retry is found with its first attempt.
+// which the first 16 digits are enough. A retry is found with its first
+// attempt. Of more than maxFound it returns those that the id names first, and
+// then the newest.
 func (t *Traces) Find(id string) []*relay.Record {
 	all, _ := t.last(len(t.ring), 0)
-	fingerprint := strings.ToLower(id)
+	slices.Reverse(all) // newest first
 	prints := map[relay.Fingerprint]bool{}
-	var found []*relay.Record
+	var found, rest []*relay.Record
 	for _, r := range all {
-		if r.Envelope.ID == id || r.Receipt.ID == id && id != "" || r.Receipt.RelayID == id && id != "" ||
-			len(fingerprint) >= minPrefix && strings.HasPrefix(hex.EncodeToString(r.Fingerprint[:]), fingerprint) {
+		if named(r, id) {
 			prints[r.Fingerprint] = true
 			found = append(found, r)
 		}
 	}
 	delete(prints, relay.Fingerprint{}) // ended before its content was read
 	for _, r := range all {
-		if prints[r.Fingerprint] && !slices.Contains(found, r) {
-			found = append(found, r)
+		if prints[r.Fingerprint] && !named(r, id) {
+			rest = append(rest, r)
 		}
 	}
+	found = append(found, rest...)
+	found = found[:min(len(found), maxFound)]
 	slices.SortStableFunc(found, func(a, b *relay.Record) int { return a.Ended.Compare(b.Ended) })
 	return found
+}
+
+// named reports whether an id, which is not empty, is one of the record's own.
+func named(r *relay.Record, id string) bool {
+	if id == "" {
+		return false
+	}
+	if r.Envelope.ID == id || r.Receipt.ID == id || r.Receipt.RelayID == id {
+		return true
+	}
+	return len(id) >= minPrefix && r.Fingerprint != (relay.Fingerprint{}) && strings.HasPrefix(hex.EncodeToString(r.Fingerprint[:]), strings.ToLower(id))
 }
 
 // TraceRecord is a record as it is shown: without any address in the clear,

@@ -62,6 +62,27 @@ func TestTracesAreBounded(t *testing.T) {
 	}
 }
 
+// A thousand identical mails are one fingerprint, and no answer without end;
+// the one that was asked for is in it.
+func TestTraceOfManyIdenticalMailsIsBounded(t *testing.T) {
+	t.Parallel()
+	tr := NewTraces(1000)
+	for i := range 1000 {
+		tr.Observe(&relay.Record{Envelope: relay.Envelope{ID: fmt.Sprint("m", i)}, Fingerprint: relay.Fingerprint{7}, Ended: epoch.Add(time.Duration(i) * time.Second)})
+	}
+	found := tr.Find("m3")
+	if len(found) != maxFound || found[0].Envelope.ID != "m3" || found[maxFound-1].Envelope.ID != "m999" {
+		t.Errorf("%d records, %s to %s", len(found), found[0].Envelope.ID, found[len(found)-1].Envelope.ID)
+	}
+	if found = tr.Find("0700000000000000"); len(found) != maxFound || found[0].Envelope.ID != "m900" {
+		t.Errorf("by fingerprint: %d", len(found))
+	}
+	tr.Observe(&relay.Record{Envelope: relay.Envelope{ID: "unread"}})
+	if found = tr.Find("0000000000000000"); len(found) != 0 {
+		t.Errorf("unread content has no fingerprint: %d", len(found))
+	}
+}
+
 // Nothing in an answer shows an address, wherever it stood.
 func TestTraceIsMasked(t *testing.T) {
 	t.Parallel()
