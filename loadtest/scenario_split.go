@@ -64,7 +64,6 @@ func changeSplit(ctx context.Context, st *stand) error {
 type changeResult struct {
 	From           float64 `json:"from"`
 	To             float64 `json:"to"`
-	T              float64 `json:"t"`               // since the start of the test
 	CommandSeconds float64 `json:"command_seconds"` // until the command had returned
 	EffectSeconds  float64 `json:"effect_seconds"`  // until the deliveries' share changed
 	LastSeconds    float64 `json:"last_seconds"`    // until the last delivery on a way that is closed now; 0 = both stay open
