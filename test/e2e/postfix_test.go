@@ -123,19 +123,23 @@ func (p *postfix) drained(t *testing.T, patience time.Duration) {
 	})
 }
 
-// troubles are the lines of Postfix's log that are no delivery as usual.
+// troubles are the lines of Postfix's log that are no delivery as usual: what
+// was not delivered first.
 func troubles(log string) string {
-	var lines []string
+	var statuses, others []string
 	for line := range strings.Lines(log) {
-		for _, word := range []string{"status=deferred", "status=bounced", "warning:", "fatal:", "panic:", "lost connection", "timed out", "refused", "suspended"} {
-			if strings.Contains(line, word) {
-				lines = append(lines, strings.TrimRight(line, "\n"))
-				break
-			}
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case strings.Contains(line, "status=deferred"), strings.Contains(line, "status=bounced"):
+			statuses = append(statuses, line)
+		case troubleWords.MatchString(line):
+			others = append(others, line)
 		}
 	}
-	return tail(strings.Join(lines, "\n"), 30)
+	return tail(strings.Join(statuses, "\n"), 10) + "\n" + tail(strings.Join(others, "\n"), 10)
 }
+
+var troubleWords = regexp.MustCompile("warning:|fatal:|panic:|lost connection|timed out|refused|suspended|host .* said")
 
 // statuses counts the deliveries of Postfix's log by status: sent, deferred, bounced.
 func (p *postfix) statuses(t *testing.T) map[string]int {

@@ -25,7 +25,7 @@ func TestQuotaOfTheAccount(t *testing.T) {
 		}
 	}
 	submit(t, r.smtp, mails)
-	eventually(t, 30*time.Second, "the day to be spent", func() error {
+	eventually(t, 90*time.Second, "the day to be spent", func() error {
 		more := plainMail(fmt.Sprintf("more%d", time.Now().UnixNano()))
 		if err := sendMail(r.smtp, more); err != nil {
 			return fatal{err}
@@ -61,7 +61,7 @@ func TestQuotaOfTheAccount(t *testing.T) {
 // arrives at SES, at the rate, and nothing bounces.
 func TestQuotaDefers(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, relayOptions{percent: "100", plain: true, set: settings{"quota.rate": "20", "quota.max_wait": "100ms", "quota.on_exhausted": "defer"}})
+	s := newStage(t, relayOptions{percent: "100", plain: true, set: settings{"quota.rate": "10", "quota.max_wait": "100ms", "quota.on_exhausted": "defer"}})
 	p := startPostfix(t, bracketed(s.relay.smtp))
 	mails := numbered("wait", 100)
 	submit(t, p.addr, mails)
@@ -76,12 +76,14 @@ func TestQuotaDefers(t *testing.T) {
 		t.Errorf("%d duplicates, %d at SES", extra, len(s.store.Of("ses")))
 	}
 	status := p.statuses(t)
-	if status["bounced"] > 0 || status["deferred"] == 0 || strings.Contains(p.logged(t), "delivery temporarily suspended") {
+	all := s.store.Of("ses")
+	took := all[len(all)-1].Time.Sub(all[0].Time)
+	hurried := took < 15*time.Second // else the machine is too slow to exceed the rate
+	if status["bounced"] > 0 || status["deferred"] == 0 && hurried || strings.Contains(p.logged(t), "delivery temporarily suspended") {
 		t.Errorf("Postfix: %v\n%s", status, tail(troubles(p.logged(t)), 5))
 	}
-	all := s.store.Of("ses")
-	if took := all[len(all)-1].Time.Sub(all[0].Time); took < 3500*time.Millisecond {
-		t.Errorf("100 mails at 20 a second, with a burst of 20, took %v", took)
+	if took < 8500*time.Millisecond {
+		t.Errorf("100 mails at 10 a second, with a burst of 10, took %v", took)
 	}
 }
 

@@ -152,7 +152,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	status := p.statuses(t)
 	t.Logf("drain in %v, Postfix: %v", took.Round(time.Millisecond), status)
 	if status["bounced"] > 0 || status["deferred"] > 0 {
-		t.Errorf("%d bounced, %d deferred", status["bounced"], status["deferred"])
+		t.Errorf("%d bounced, %d deferred: %s", status["bounced"], status["deferred"], troubles(p.logged(t)))
 	}
 }
 
