@@ -37,6 +37,7 @@ type served struct {
 	mail     string // address of its listener
 	log      *lockedBuffer
 	settings []string // of every file
+	stop     context.CancelFunc
 }
 
 // serveFile runs a relay whose next hops do not answer, unless a setting names
@@ -66,8 +67,9 @@ func serveFile(t *testing.T, settings ...string) *served {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	s.stop = cancel
 	ended := make(chan error, 1)
-	go func() { ended <- s.run(ctx, nil) }()
+	go func() { ended <- s.run(ctx, func() error { return nil }) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -43,6 +43,10 @@ func logWarnings(log *slog.Logger, warnings []config.Warning) {
 // run serves until ctx ends, then drains. A second SIGTERM or SIGINT ends the
 // process at once (see main).
 func (a *app) run(ctx context.Context, reload func() error) error {
+	// From here to the end of the drain: SIGHUP ends a process that does not ask for it.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	stopAdmin, err := a.serveAdmin()
 	if err != nil {
 		return errors.Join(err, a.store.Close())
@@ -63,7 +67,7 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	if a.extra.started != nil {
 		a.extra.started()
 	}
-	a.waitForEnd(ctx, reload)
+	a.waitForEnd(ctx, hangups, reload)
 	a.log.Info("draining", "grace", cfg.Drain.Grace.String(), "deadline", cfg.Drain.Deadline.String())
 	err = a.drain()
 	cancel()
@@ -73,10 +77,7 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 }
 
 // waitForEnd reloads at SIGHUP until ctx ends.
-func (a *app) waitForEnd(ctx context.Context, reload func() error) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+func (a *app) waitForEnd(ctx context.Context, hangups <-chan os.Signal, reload func() error) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -211,8 +212,12 @@ func (a *app) restoreQuota(stateFile string) {
 // writeFile replaces a file as a whole: the old content or the new, never half.
 func writeFile(path string, b []byte) error {
 	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return err
+	err := os.WriteFile(tmp, b, 0o600)
+	if err == nil {
+		err = os.Rename(tmp, path)
 	}
-	return os.Rename(tmp, path)
+	if err != nil {
+		os.Remove(tmp) // half of it would take the room that the split needs
+	}
+	return err
 }
