@@ -57,6 +57,13 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 			m.messages.WithLabelValues(string(route), string(result))
 			m.recipients.WithLabelValues(string(route), string(result))
 		}
+		// Every series exists from the start: an alert on one that does not would never fire.
+		m.upstream.WithLabelValues(string(route))
+		m.transaction.WithLabelValues(string(route))
+		m.delay.WithLabelValues(string(route))
+	}
+	for _, overflow := range []string{"overflow", "defer"} {
+		m.exhausted.WithLabelValues(overflow)
 	}
 	return m
 }
