@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -115,6 +116,11 @@ func TestStateFileSurvivesKill(t *testing.T) {
 	like(t, "at 100 %", deliver(t, s.relay.smtp, plainMail("hundred")), bySES)
 }
 
+// ownDeferral is what Postfix says when no server has said anything about the
+// mail: it found a cached connection closed and had tried the other address by
+// another cached one. It is rare, and the mail goes out with the next queue run.
+var ownDeferral = regexp.MustCompile(`relay=none, .* status=deferred \(server unavailable or unable to receive mail\)`)
+
 // TestDrainUnderLoad stops one of two relays while Postfix delivers through
 // both: nothing bounces, and what Postfix deferred is explained by its log.
 func TestDrainUnderLoad(t *testing.T) {
@@ -151,8 +157,9 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 	status := p.statuses(t)
 	t.Logf("drain in %v, Postfix: %v", took.Round(time.Millisecond), status)
-	if status["bounced"] > 0 || status["deferred"] > 0 {
-		t.Errorf("%d bounced, %d deferred: %s", status["bounced"], status["deferred"], troubles(p.logged(t)))
+	explained := len(ownDeferral.FindAllString(p.logged(t), -1))
+	if status["bounced"] > 0 || status["deferred"] > explained || explained > 5 {
+		t.Errorf("%d bounced, %d deferred, %d of them explained:\n%s", status["bounced"], status["deferred"], explained, troubles(p.logged(t)))
 	}
 }
 
