@@ -1,14 +1,6 @@
 package e2e
 
 import (
-	"encoding/pem"
-	"fmt"
-	"net/http"
-	"path/filepath"
-	"strings"
-	"syscall"
-	"time"
-
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,8 +8,15 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 
 	"sesrelay/internal/simulator"
 )
