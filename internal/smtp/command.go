@@ -1,6 +1,10 @@
 package smtp
 
 import (
+	"errors"
+	"math"
+	"strconv"
+
 	"bytes"
 	"strings"
 
@@ -163,9 +167,25 @@ func (g *guard) judgeMail(arg []byte) relay.Reply {
 		return replyHelloFirst
 	case g.tx != nil: // the library would mix the recipients of both
 		return replyNested
+	case hugeSize(arg):
+		return relay.ReplyTooLarge
 	}
 	g.arg = string(arg)
 	return pass
+}
+
+// hugeSize reports a SIZE parameter that the library cannot read, because it
+// has no room for more than 32 bits. RFC 1870 section 4 allows 20 digits.
+func hugeSize(arg []byte) bool {
+	params := arg[bytes.LastIndexByte(arg, '>')+1:]
+	for _, param := range bytes.Fields(params) {
+		if len(param) < len("SIZE=") || !bytes.EqualFold(param[:len("SIZE=")], []byte("SIZE=")) {
+			continue
+		}
+		n, err := strconv.ParseUint(string(param[len("SIZE="):]), 10, 64)
+		return errors.Is(err, strconv.ErrRange) || n > math.MaxUint32
+	}
+	return false
 }
 
 func (g *guard) judgeRcpt(arg []byte) relay.Reply {
