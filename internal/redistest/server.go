@@ -19,11 +19,12 @@ var ErrMissing = errors.New("redis-server is not installed (Debian and Ubuntu: a
 
 // Server is one redis-server process on a port of loopback.
 type Server struct {
-	Addr string
-	dir  string
-	args []string
-	cmd  *exec.Cmd
-	gone chan struct{} // closed when cmd has ended
+	Addr    string
+	TLSAddr string // of StartTLS
+	dir     string
+	args    []string
+	cmd     *exec.Cmd
+	gone    chan struct{} // closed when cmd has ended
 }
 
 // Start runs redis-server in dir, without persistence, and waits until it
@@ -50,6 +51,20 @@ func StartCluster(dir string) (*Server, error) {
 		return s, err
 	}
 	return s, s.until("CLUSTER INFO", "cluster_state:ok")
+}
+
+// StartTLS runs one redis-server that speaks TLS on a second port.
+func StartTLS(dir, certFile, keyFile string) (*Server, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	s, err := Start(dir, "--tls-port", port, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-ca-cert-file", certFile, "--tls-auth-clients", "no")
+	if s != nil {
+		s.TLSAddr = addr
+	}
+	return s, err
 }
 
 func freeAddr() (string, error) {

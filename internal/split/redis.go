@@ -51,15 +51,15 @@ func NewRedisStore(client redis.UniversalClient, prefix, file string) (*RedisSto
 	if err != nil {
 		return nil, err
 	}
-	tag := hashTag(prefix)
+	tag := HashTag(prefix)
 	return &RedisStore{client: client, mirror: m, kick: make(chan struct{}, 1),
 		keyState: tag + "split", keyHistory: tag + "split:history", channel: tag + "split",
 		down: errors.New("nothing asked yet")}, nil
 }
 
-// hashTag puts a prefix into braces, so that all its keys are in one slot of a
+// HashTag puts a prefix into braces, so that all its keys are in one slot of a
 // cluster. A prefix that has braces already stays as it is.
-func hashTag(prefix string) string {
+func HashTag(prefix string) string {
 	if open := strings.IndexByte(prefix, '{'); open >= 0 && strings.IndexByte(prefix[open:], '}') > 1 {
 		return prefix
 	}

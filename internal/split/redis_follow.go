@@ -21,13 +21,23 @@ func (s *RedisStore) Run(ctx context.Context) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		s.exchange(ctx) // note keeps the error
+		if s.exchange(ctx) != nil { // note keeps the error
+			s.remember()
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-s.kick:
 		}
+	}
+}
+
+// remember keeps a copy of what is in force while Redis is away: a brake that
+// another instance has told of must outlive a restart too.
+func (s *RedisStore) remember() {
+	if now := s.live.Current().State; now.holds() {
+		s.mirror.add(now)
 	}
 }
 

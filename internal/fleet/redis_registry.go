@@ -1,0 +1,72 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"sesrelay/internal/split"
+)
+
+// Times of the heartbeats.
+const (
+	beatEvery    = time.Second
+	goneAfter    = 3 * time.Second // without a heartbeat, by Redis's clock
+	redisTimeout = 250 * time.Millisecond
+)
+
+// beatScript says that an instance lives, drops those that have not said so
+// for too long, and answers all that live.
+//
+//	KEYS who is there; when each said so
+//	ARGV run, "" to ask only; what it says, "" to leave; microseconds to live
+var beatScript = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+if ARGV[1] ~= '' and ARGV[2] ~= '' then
+	redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+	redis.call('ZADD', KEYS[2], now, ARGV[1])
+elseif ARGV[1] ~= '' then
+	redis.call('HDEL', KEYS[1], ARGV[1])
+	redis.call('ZREM', KEYS[2], ARGV[1])
+end
+for _, run in ipairs(redis.call('ZRANGE', KEYS[2], '-inf', '(' .. string.format('%.0f', now - ARGV[3]), 'BYSCORE')) do
+	redis.call('HDEL', KEYS[1], run)
+	redis.call('ZREM', KEYS[2], run)
+end
+return redis.call('HVALS', KEYS[1])`)
+
+// registry is the list of instances in Redis.
+type registry struct {
+	client redis.UniversalClient
+	keys   []string
+}
+
+// New returns an instance's view of its fleet. Nothing is asked of Redis until
+// Run. The prefix is state.prefix.
+func New(client redis.UniversalClient, prefix string, cfg Config) *Fleet {
+	tag := split.HashTag(prefix)
+	return newFleet(&registry{client, []string{tag + "instances", tag + "instances:seen"}}, cfg)
+}
+
+// say writes what an instance says, "" to leave, and returns all that live.
+func (r *registry) say(ctx context.Context, run, says string) ([]Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	all, err := beatScript.Run(ctx, r.client, r.keys, run, says, goneAfter.Microseconds()).StringSlice()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("redis: heartbeat: %w", err)
+	}
+	out := make([]Instance, 0, len(all))
+	for _, text := range all {
+		var i Instance
+		if json.Unmarshal([]byte(text), &i) == nil && i.check() == nil && len(out) < maxInstances {
+			out = append(out, i)
+		}
+	}
+	return out, nil
+}
