@@ -191,9 +191,9 @@ func TestApplied(t *testing.T) {
 	if took := time.Since(begun); took > time.Second {
 		t.Errorf("it took %s until all were known to apply it", took)
 	}
-	for _, i := range all[1].Instances() {
-		if i.Version == 0 && i.ID != all[1].ID {
-			eventually(t, 2*time.Second, "shown by the others", func() bool { return len(all[1].behind(v)) == 0 })
+	for _, i := range all[1].Look(t.Context()) {
+		if i.Version != v || i.Applied != 1000 {
+			t.Errorf("%+v", i)
 		}
 	}
 	stuck := all[0].self
@@ -310,6 +310,41 @@ func TestFleetInCluster(t *testing.T) {
 	v := set(t, all[0], 1000).Version
 	if behind, err := all[0].Applied(t.Context(), v); err != nil {
 		t.Fatal(behind, err)
+	}
+}
+
+// The master dies, Sentinel makes the replica the new one, and the fleet goes on
+// with what it holds.
+func TestFleetThroughFailover(t *testing.T) {
+	t.Parallel()
+	master := startRedis(t)
+	host, port, _ := net.SplitHostPort(master.Addr)
+	replica, err := redistest.Start(t.TempDir(), "--replicaof", host, port)
+	running(t, replica, err)
+	sentinel, err := redistest.StartSentinel(t.TempDir(), "relay", master.Addr)
+	running(t, sentinel, err)
+	if err := replica.Until("INFO replication", "master_link_status:up"); err != nil {
+		t.Fatal(err)
+	}
+	if err := sentinel.Until("SENTINEL REPLICAS relay", replica.Addr); err != nil {
+		t.Fatal(err)
+	}
+	all := joinAll(t, 2, "redis://"+sentinel.Addr+"?master_name=relay")
+	v := set(t, all[0], 5000).Version
+	master.Kill()
+	if err := replica.Until("INFO replication", "role:master"); err != nil {
+		t.Fatal(err)
+	}
+	var s *split.Snapshot
+	eventually(t, 15*time.Second, "an increase", func() bool {
+		var err error
+		s, err = all[1].Live.Set(t.Context(), v, 6000, "after the failover", "ops")
+		return err == nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if behind, err := all[1].Applied(ctx, s.Version); err != nil || len(behind) > 0 {
+		t.Fatal(names(behind), err)
 	}
 }
 

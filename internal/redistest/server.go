@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ type Server struct {
 	TLSAddr string // of StartTLS
 	dir     string
 	args    []string
+	file    string // configuration, for Sentinel
 	cmd     *exec.Cmd
 	gone    chan struct{} // closed when cmd has ended
 }
@@ -50,7 +52,7 @@ func StartCluster(dir string) (*Server, error) {
 	if _, err := s.Do("CLUSTER ADDSLOTSRANGE 0 16383"); err != nil {
 		return s, err
 	}
-	return s, s.until("CLUSTER INFO", "cluster_state:ok")
+	return s, s.Until("CLUSTER INFO", "cluster_state:ok")
 }
 
 // StartTLS runs one redis-server that speaks TLS on a second port.
@@ -67,6 +69,25 @@ func StartTLS(dir, certFile, keyFile string) (*Server, error) {
 	return s, err
 }
 
+// StartSentinel runs a Sentinel that alone decides, within a second or two, that
+// the master at an address is gone.
+func StartSentinel(dir, name, master string) (*Server, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return nil, ErrMissing
+	}
+	host, port, _ := net.SplitHostPort(master)
+	s := &Server{Addr: addr, dir: dir, file: filepath.Join(dir, "sentinel.conf")}
+	conf := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s 1\nsentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 2000\n", name, host, port)
+	if err := os.WriteFile(s.file, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	return s, s.Run()
+}
+
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -80,6 +101,9 @@ func freeAddr() (string, error) {
 func (s *Server) Run() error {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
+	if s.file != "" { // Sentinel keeps its state in its own configuration
+		args = []string{s.file, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir}
+	}
 	s.cmd = exec.Command("redis-server", args...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var log strings.Builder
@@ -89,15 +113,15 @@ func (s *Server) Run() error {
 	}
 	s.gone = make(chan struct{})
 	go func(cmd *exec.Cmd, gone chan struct{}) { cmd.Wait(); close(gone) }(s.cmd, s.gone)
-	if err := s.until("PING", "PONG"); err != nil {
+	if err := s.Until("PING", "PONG"); err != nil {
 		s.Kill()
 		return fmt.Errorf("%w\n%s", err, log.String())
 	}
 	return nil
 }
 
-// until repeats a command until its answer holds text.
-func (s *Server) until(command, text string) error {
+// Until repeats a command until its answer holds text.
+func (s *Server) Until(command, text string) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		answer, err := s.Do(command)
