@@ -82,7 +82,7 @@ func TestCuenoteFaults(t *testing.T) {
 		t.Run(c.setting+" at "+c.percent, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, relayOptions{percent: c.percent, set: settings{
-				"split.by": "recipient", "cuenote.on_unavailable": c.setting, "cuenote.timeout": "1s"}})
+				"split.by": "recipient", "cuenote.on_unavailable": c.setting, "cuenote.timeout": "4s"}})
 			s.mayAbort = true
 			s.runCuenoteFaults(t, s.cuenoteRecipient(t), c.over)
 		})

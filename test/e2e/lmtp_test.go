@@ -81,7 +81,7 @@ func TestLMTPFaults(t *testing.T) {
 	s := newStage(t, relayOptions{smtp: addr, plain: true, percent: "100", set: settings{
 		"listeners":          "[" + listener(addr, "protocol: lmtp") + "]",
 		"split.rules":        "[{name: pinned, recipient: \"*@cuenote.example\", route: cuenote}]",
-		"ses.on_unavailable": "defer", "ses.on_rejected": "reject", "cuenote.timeout": "1s", "ses.timeout": "1s",
+		"ses.on_unavailable": "defer", "ses.on_rejected": "reject", "cuenote.timeout": "4s", "ses.timeout": "4s",
 	}})
 	for i, f := range []struct {
 		ses, cuenote *simulator.Fault

@@ -123,7 +123,7 @@ func TestSESFaults(t *testing.T) {
 			}
 		}
 	})
-	base := settings{"ses.timeout": "1s"}
+	base := settings{"ses.timeout": "4s"}
 	t.Run("over to Cuenote", func(t *testing.T) {
 		t.Parallel()
 		s := newStage(t, relayOptions{percent: "100", set: base.with(settings{
@@ -286,7 +286,7 @@ func TestBreakerOpens(t *testing.T) {
 func TestPostfixRetriesSES(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, relayOptions{percent: "100", set: settings{
-		"ses.timeout": "1s", "ses.on_unavailable": "defer", "ses.on_rejected": "reject", "quota.on_exhausted": "defer"}})
+		"ses.timeout": "4s", "ses.on_unavailable": "defer", "ses.on_rejected": "reject", "quota.on_exhausted": "defer"}})
 	p := startPostfix(t, bracketed(s.relay.smtp))
 	s.ses.Faults().Set(
 		simulator.Fault{Name: simulator.FaultThrottled, Address: "throttled@example.jp", Times: 2},
