@@ -78,7 +78,7 @@ func New(cfg Config, reg prometheus.Registerer) (*Limiter, error) {
 	l.window.last = minuteOf(now)
 	l.resize(now)
 	l.bucket = rate.NewLimiter(l.bucket.Limit(), l.bucket.Burst()) // full
-	l.metrics = newMetrics(reg, l)
+	l.metrics = newMetrics(reg, l.Status)
 	return l, nil
 }
 
@@ -101,16 +101,14 @@ const unlimitedRate = 1e6
 // SetAccount brings SendQuota of GetAccount: Max24HourSend and MaxSendRate (-1
 // is unlimited), and SentLast24Hours. Values that are no quota are ignored.
 func (l *Limiter) SetAccount(max24, maxRate, sent float64) {
-	if maxRate == Unlimited {
-		maxRate = unlimitedRate
-	}
-	if !(maxRate > 0) || !(max24 > 0 || max24 == Unlimited) || !(sent >= 0) {
+	a, ok := readAccount(max24, maxRate, sent)
+	if !ok {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	l.account = account{Known: true, Rate: maxRate, Day: max24}
+	l.account = a
 	l.window.reconcile(now, sent)
 	if limit := l.dayMax(); limit < 0 || l.window.used(now) < limit {
 		l.dayUntil = time.Time{}
@@ -118,29 +116,41 @@ func (l *Limiter) SetAccount(max24, maxRate, sent float64) {
 	l.resize(now)
 }
 
+func readAccount(max24, maxRate, sent float64) (a account, ok bool) {
+	if maxRate == Unlimited {
+		maxRate = unlimitedRate
+	}
+	ok = maxRate > 0 && (max24 > 0 || max24 == Unlimited) && sent >= 0
+	return account{Known: ok, Rate: maxRate, Day: max24}, ok
+}
+
 // fullRate is the rate before throttling, headroom taken off. A configured
 // number above the account's own is of no use: SES would throttle it.
-func (l *Limiter) fullRate() float64 {
-	r := l.cfg.Rate
+func (l *Limiter) fullRate() float64 { return fullRate(&l.cfg, l.account) }
+
+func fullRate(cfg *Config, a account) float64 {
+	r := cfg.Rate
 	switch {
-	case l.guessed():
+	case guessed(cfg, a):
 		r = sandboxRate
-	case r == 0, l.account.Known && l.account.Rate < r:
-		r = l.account.Rate
+	case r == 0, a.Known && a.Rate < r:
+		r = a.Rate
 	}
-	return r * l.cfg.Headroom
+	return r * cfg.Headroom
 }
 
 // guessed: the rate is what every account has, for want of anything known.
-func (l *Limiter) guessed() bool { return l.cfg.Rate == 0 && !l.account.Known }
+func guessed(cfg *Config, a account) bool { return cfg.Rate == 0 && !a.Known }
 
 // dayMax is the day's quota; Unlimited while nothing is known.
-func (l *Limiter) dayMax() float64 {
-	own, theirs := l.cfg.Day, l.account.Day
+func (l *Limiter) dayMax() float64 { return dayMax(&l.cfg, l.account) }
+
+func dayMax(cfg *Config, a account) float64 {
+	own, theirs := cfg.Day, a.Day
 	switch {
-	case !l.account.Known && own == 0:
+	case !a.Known && own == 0:
 		return Unlimited
-	case !l.account.Known, theirs == Unlimited && own != 0:
+	case !a.Known, theirs == Unlimited && own != 0:
 		return own
 	case own <= 0:
 		return theirs

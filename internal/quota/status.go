@@ -26,13 +26,13 @@ func (l *Limiter) Status() Status {
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.resize(now)
-	return Status{Day: l.daySpent(now, 1) != nil, Known: l.account.Known, Guess: l.guessed(), Rate: l.fullRate(), RateNow: float64(l.bucket.Limit()),
+	return Status{Day: l.daySpent(now, 1) != nil, Known: l.account.Known, Guess: guessed(&l.cfg, l.account), Rate: l.fullRate(), RateNow: float64(l.bucket.Limit()),
 		DayMax: l.dayMax(), DayUsed: l.window.used(now), Waiting: l.waiting, Spent: spent}
 }
 
 type metrics struct{ wait prometheus.Histogram }
 
-func newMetrics(reg prometheus.Registerer, l *Limiter) *metrics {
+func newMetrics(reg prometheus.Registerer, status func() Status) *metrics {
 	m := &metrics{wait: prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "relay_quota_wait_seconds", Help: "Time that mail for SES waited for the sending rate.",
 		Buckets: []float64{0, .01, .05, .1, .25, .5, 1, 2, 5}})}
@@ -40,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, l *Limiter) *metrics {
 		return m
 	}
 	gauge := func(name, help string, value func(Status) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(l.Status()) })
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(status()) })
 	}
 	reg.MustRegister(m.wait,
 		gauge("relay_ses_quota_rate", "Recipients a second that are let through to SES now.", func(s Status) float64 { return s.RateNow }),
