@@ -24,6 +24,7 @@ var siblings = map[string][]string{
 	"internal/cuenote":   {"internal/relay"},
 	"internal/split":     {"internal/relay"},
 	"internal/fleet":     {"internal/split"},
+	"internal/ledger":    {"internal/relay"},
 	"internal/quota":     {"internal/relay"},
 	"internal/rollout":   {"internal/split"},
 	"internal/admin":     {"internal/relay", "internal/split", "internal/quota", "internal/rollout", "internal/mask"},

@@ -42,7 +42,10 @@ func (s *shelf[V]) get(key Fingerprint, now time.Time) (v V, ok bool) {
 		return v, false
 	}
 	e := s.at(n)
-	return e.value, now.Sub(s.start) < e.until
+	if now.Sub(s.start) >= e.until {
+		return v, false
+	}
+	return e.value, true
 }
 
 // put keeps a value from now on; an older one of the same key is forgotten.

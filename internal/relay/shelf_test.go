@@ -79,3 +79,16 @@ func TestPackedReceipt(t *testing.T) {
 		}
 	}
 }
+
+// TestExpiredValueIsGone: a caller that does not look at ok gets nothing old.
+func TestExpiredValueIsGone(t *testing.T) {
+	start := time.Unix(0, 0)
+	s := newShelf[int](time.Minute, 10, start)
+	s.put(Fingerprint{1}, 7, start)
+	if v, ok := s.get(Fingerprint{1}, start.Add(time.Minute-1)); v != 7 || !ok {
+		t.Errorf("within its life: %d, %v", v, ok)
+	}
+	if v, ok := s.get(Fingerprint{1}, start.Add(time.Minute)); v != 0 || ok {
+		t.Errorf("after its life: %d, %v", v, ok)
+	}
+}
