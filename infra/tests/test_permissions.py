@@ -205,7 +205,7 @@ def task_start(w, f):
             yield f"{c['Name']} reads {s['Name']}", w.may(role, "secretsmanager:GetSecretValue", arn)
     yield "key of the secrets", w.may(role, "kms:Decrypt", f.raw_key, **via("secretsmanager"))
     yield "the key for nothing else", not w.may(role, "kms:Decrypt", f.raw_key, **via("s3"))
-    yield "no other secret", not w.may(role, "secretsmanager:GetSecretValue", f.base["MaskKeySecretArn"])
+    yield "no other secret", not w.may(role, "secretsmanager:GetSecretValue", f.base["CuenotePasswordSecretArn"])      # read only with a CuenoteUsername
 
 
 def sender(w, f):

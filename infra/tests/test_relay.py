@@ -49,6 +49,9 @@ def test_the_relay_itself_takes_it(stacks, tmp_path):
         pytest.skip("RELAY_BINARY is not set and bin/relay is not built: no relay to ask")
     text, _ = configuration(stacks, "dev")
     (tmp_path / "tokens").write_text("admin:ops:" + "0" * 64 + "\n")
+    (tmp_path / "log-key").write_text("k" * 32 + "\n")
+    for name in ("tokens", "log-key"):
+        (tmp_path / name).chmod(0o600)
     text = text.replace("/etc/relay/", f"{tmp_path}/").replace("/var/lib/relay", str(tmp_path))
     (tmp_path / "relay.yaml").write_text(text)
     done = subprocess.run([binary, "check", "--config", str(tmp_path / "relay.yaml")], capture_output=True, text=True)
@@ -126,7 +129,10 @@ def test_task(stacks, env, long):
     assert relay["LogConfiguration"]["Options"]["awslogs-group"] == f"ses-migration-{long}-ses"
     assert relay["LogConfiguration"]["Options"]["mode"] == "non-blocking"
     assert {p["ContainerPort"] for p in relay["PortMappings"]} == {2525, 2587, 8025}
-    assert [s["Name"] for s in configure["Secrets"]] == ["TOKENS"]
+    assert [s["Name"] for s in configure["Secrets"]] == ["TOKENS", "MASK_KEY"]
+    key, = [s["ValueFrom"] for s in configure["Secrets"] if s["Name"] == "MASK_KEY"]
+    function = stacks.record(env, "enhanced-kinesis", "Function").properties["Environment"]["Variables"]
+    assert key == function["MASK_KEY_SECRET"] and configuration(stacks, env)[1]["log"]["key_file"] == "/etc/relay/log-key"      # one mailbox, one pseudonym
     mounted = {m["ContainerPath"]: m["ReadOnly"] for m in relay["MountPoints"]}
     assert mounted == {"/etc/relay": True, "/var/lib/relay": False}
 
@@ -141,9 +147,9 @@ def test_the_first_container_lays_the_files(stacks, env, long, tmp_path):
     (tmp_path / "lib").mkdir()
     text, _ = configuration(stacks, env)
     pem = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"
-    subprocess.run([*c["Command"][:2], script], check=True, env={"PATH": os.environ["PATH"], "RELAY_YAML": text, "TOKENS": "admin:a:0\nreadonly:b:1", "TLS_CERTIFICATE": pem})
+    subprocess.run([*c["Command"][:2], script], check=True, env={"PATH": os.environ["PATH"], "RELAY_YAML": text, "TOKENS": "admin:a:0\nreadonly:b:1", "MASK_KEY": "k" * 64, "TLS_CERTIFICATE": pem})
     files = {p.name: p.read_text() for p in (tmp_path / "etc").iterdir()}
-    assert files == {"relay.yaml": text, "tokens": "admin:a:0\nreadonly:b:1\n", "tls.crt": pem + "\n"}
+    assert files == {"relay.yaml": text, "tokens": "admin:a:0\nreadonly:b:1\n", "log-key": "k" * 64 + "\n", "tls.crt": pem + "\n"}
     assert all(p.stat().st_mode & 0o077 == 0 for p in (tmp_path / "etc").iterdir())
 
 
