@@ -1,5 +1,8 @@
 """Both environments, deployed in order by Sceptre into the strict emulator."""
+import fnmatch
 import json
+import operator
+import re
 
 import pytest
 
@@ -198,6 +201,71 @@ def test_every_row_of_chapter_14_has_two_levels(stacks, env, long):
             assert a["Threshold"] == threshold
             assert a["AlarmActions"] == [mon[f"{level.capitalize()}TopicArn"]]
             assert a["TreatMissingData"] == "notBreaching", "no data is neither success nor failure"
+
+
+COMPARE = {"LessThanThreshold": operator.lt, "LessThanOrEqualToThreshold": operator.le, "GreaterThanThreshold": operator.gt, "GreaterThanOrEqualToThreshold": operator.ge}
+
+#: slug -> the metric, what few events count as, and values: (good, warned of), (warned of, rolled back at)
+EDGES = {"success-rate": ("SendSuccessRate", 100, (99.5, 99.49), (95.01, 95)), "bounce-rate": ("BounceRate", 0, (0.5, 0.51), (4.99, 5)),
+         "complaint-rate": ("ComplaintRate", 0, (0.09, 0.1), (0.49, 0.5)), "delivery-delay": (None, 100, (95, 94.9), (95, 94.9)),
+         "cpu": ("CPUUtilization", None, (80, 80.1), (90, 90.1)), "memory": ("MemoryUtilization", None, (80, 80.1), (90, 90.1)),
+         "throughput": ("Send", None, (79, 80), (99, 100)), "daily-volume": ("Send", None, (79, 80), (94, 95))}
+
+
+@BOTH
+def test_alarms_turn_at_the_edge_of_chapter_14(stacks, env, long):
+    found = {r.properties["AlarmName"]: r.properties for r in stacks.of_type(env, "AWS::CloudWatch::Alarm")}
+    for slug, (metric, neutral, *edges) in EDGES.items():
+        for level, (quiet, loud) in zip(("warning", "critical"), edges):
+            a = found[f"ses-migration-{long}-{slug}-{level}"]
+            rings = COMPARE[a["ComparisonOperator"]]
+            assert rings(loud, float(a["Threshold"])) and not rings(quiet, float(a["Threshold"])), (slug, level)
+            want = metric or {"warning": "DeliveredWithinOneMinute", "critical": "DeliveredWithinFiveMinutes"}[level]
+            read = {m["MetricStat"]["Metric"]["MetricName"] for m in a.get("Metrics", []) if "MetricStat" in m} or {a["MetricName"]}
+            assert read == {want}, (slug, level)
+            if neutral is not None:
+                assert a["Metrics"][0]["Expression"].endswith(f", value, {neutral})") and not rings(neutral, float(a["Threshold"]))
+                assert {m["Id"]: m["MetricStat"]["Stat"] for m in a["Metrics"][1:]} == {"value": "Average", "n": "SampleCount"}
+
+
+def matches(pattern, event):
+    """CloudWatch Logs' filter pattern over an event, as far as the templates use it."""
+    def one(m):
+        value = event
+        for part in m[1].split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            return "False"
+        if m[3].startswith('"'):
+            return str(fnmatch.fnmatchcase(str(value), m[3].strip('"')) is (m[2] == "="))
+        return str({"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[m[2]](value, float(m[3])))
+    text = re.sub(r'\$\.([\w.]+) (!=|<=|>=|=|<|>) ("[^"]*"|[0-9]+)', one, pattern.strip().strip("{}"))
+    return eval(text.replace("&&", "and").replace("||", "or").strip(), {"__builtins__": {}})
+
+
+def delivered(ms):
+    return {"eventType": "delivery", "delivery": {"processingTimeMillis": ms}}
+
+
+@BOTH
+def test_events_count_as_what_they_are(stacks, env, long):
+    filters = [r.properties for r in stacks.of_type(env, "AWS::Logs::MetricFilter") if r.properties["LogGroupName"].startswith("/aws/ses/")]
+
+    def counted(event):
+        got = [(t["MetricName"], t["MetricValue"]) for f in filters if matches(f["FilterPattern"], event) for t in f["MetricTransformations"]]
+        assert len(dict(got)) == len(got), f"counted twice: {got}"
+        return dict(got)
+
+    fine = {"SendSuccessRate": "100", "BounceRate": "0", "ComplaintRate": "0", "DeliveryDelay": "$.delivery.processingTimeMillis"}
+    for ms, one, five in ((60000, "100", "100"), (60001, "0", "100"), (299999, "0", "100"), (300000, "0", "0")):      # <= 1 min, >= 5 min
+        assert counted(delivered(ms)) == {**fine, "DeliveredWithinOneMinute": one, "DeliveredWithinFiveMinutes": five}
+    assert counted({"eventType": "bounce", "bounce": {"bounceSubType": "General"}}) == {"SendSuccessRate": "0", "BounceRate": "100"}
+    assert counted({"eventType": "bounce", "bounce": {"bounceSubType": "OnAccountSuppressionList"}}) == {"SendSuccessRate": "0"}
+    for kind in ("reject", "rendering failure", "renderingfailure"):
+        assert counted({"eventType": kind}) == {"SendSuccessRate": "0", "BounceRate": "0"}
+    assert counted({"eventType": "complaint"}) == {"ComplaintRate": "100"}
+    for kind in ("send", "deliverydelay", "subscription", "open", "click"):
+        assert counted({"eventType": kind}) == {}
 
 
 @BOTH
