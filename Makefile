@@ -9,7 +9,7 @@ RACE      ?= -race
 ARCH      ?= $(shell $(GO) env GOARCH)
 TESTFLAGS ?=
 
-.PHONY: build run test lint bench loadtest image deb lambda infra-test fuzz docs clean
+.PHONY: build run test lint bench loadtest image deb lambda infra-test chaos fuzz docs clean
 
 build: ## one static binary in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relay ./cmd/relay
@@ -52,6 +52,10 @@ lambda: ## the masking Lambda for infra/: dist/mask-events.zip, the same bytes f
 
 infra-test: ## the Sceptre project: linted, rendered, deployed into an emulator
 	sh infra/tests/run.sh
+
+chaos: ## random failures of the shared state, under the race detector
+	sh scripts/need.sh test
+	$(GO) test $(RACE) -tags chaos -run Chaos -v ./internal/split
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	sh scripts/fuzz.sh $${FUZZTIME:-30s}

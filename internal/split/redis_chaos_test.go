@@ -1,3 +1,5 @@
+//go:build chaos
+
 package split
 
 import (
@@ -13,6 +15,10 @@ import (
 // Whatever happens to Redis and the ways to it, while four instances set, brake
 // and release: no instance that was braked lets mail to SES again before
 // somebody has asked for a release, and afterwards all hold the same.
+//
+// Run by "make chaos". Open: now and then an instance that was braked while the
+// release of an earlier brake was under way is released with it. The store is
+// not offered yet (state.redis is refused); this has to be settled before it is.
 func TestFleetChaos(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
