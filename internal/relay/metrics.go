@@ -11,6 +11,7 @@ type metrics struct {
 	upstream    *prometheus.HistogramVec
 	transaction *prometheus.HistogramVec
 	delay       *prometheus.HistogramVec
+	attempts    map[attemptKey]prometheus.Counter
 	exhausted   *prometheus.CounterVec
 	rehearsal   *prometheus.CounterVec
 	ledgerHits  prometheus.Counter
@@ -40,6 +41,7 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		rehearsal:   counter("relay_rehearsal_total", "Mail judged for SES by split.rehearse without being sent there; reason none: SES would have been asked.", "reason"),
 		ledgerHits:  prometheus.NewCounter(prometheus.CounterOpts{Name: "relay_ledger_hits_total", Help: "Retries of accepted mail that were answered from the duplicate ledger."}),
 	}
+	m.attempts = newAttempts(reg)
 	reg.MustRegister(m.messages, m.recipients, m.routes, m.upstream, m.transaction, m.delay, m.exhausted, m.rehearsal, m.ledgerHits)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_memory_bytes", Help: "Message bytes in flight."},
 		func() float64 { return float64(r.memory.Used()) }))
@@ -80,6 +82,9 @@ func (m *metrics) record(rec *Record) {
 	m.transaction.WithLabelValues(route).Observe(rec.Duration.Seconds())
 	for _, a := range rec.Attempts {
 		m.upstream.WithLabelValues(string(a.Route)).Observe(a.Took.Seconds())
+		if c := m.attempts[attemptKey{a.Route, a.answer()}]; c != nil {
+			c.Inc()
+		}
 	}
 	if rec.Result == ResultAccepted && rec.Delay >= 0 {
 		m.delay.WithLabelValues(route).Observe(rec.Delay.Seconds())
