@@ -32,6 +32,14 @@ var samples = map[string]struct {
 	"POST /v1/split/undo":   {"/v1/split/undo", `{"reason":"r"}`, true, 200},
 	"POST /v1/brake":        {"/v1/brake", "", false, 200},
 	"DELETE /v1/brake":      {"/v1/brake", `{"reason":"r"}`, true, 200},
+
+	"GET /v1/rollout":          {"/v1/rollout", "", false, 200},
+	"GET /v1/rollout/report":   {"/v1/rollout/report", "", false, 200},
+	"POST /v1/rollout/start":   {"/v1/rollout/start", `{"reason":"r"}`, false, 200},
+	"POST /v1/rollout/pause":   {"/v1/rollout/pause", "", false, 200},
+	"POST /v1/rollout/resume":  {"/v1/rollout/resume", `{"reason":"r"}`, false, 200},
+	"POST /v1/rollout/promote": {"/v1/rollout/promote", `{"reason":"r"}`, false, 200},
+	"POST /v1/rollout/abort":   {"/v1/rollout/abort", "", false, 200},
 }
 
 // The whole matrix: every route by every role, from inside and outside of the

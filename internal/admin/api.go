@@ -78,6 +78,7 @@ type Config struct {
 	Gatherer  prometheus.Gatherer
 	Log       *slog.Logger // audit lines, and faults
 	Extra     []Route      // the demo's own pages
+	Rollout   Rollout      // nil: there is none
 	Now       func() time.Time
 }
 

@@ -50,6 +50,7 @@ type fixture struct {
 	ready  bool
 	drain  bool
 	tokens map[Role]string
+	rolls  *fakeRollout
 }
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -103,6 +104,8 @@ func newFixture(t *testing.T, options ...option) *fixture {
 	cfg.Stats, cfg.Traces = NewStats(reg, nil), NewTraces(100)
 	cfg.Masker = func() Masker { return masker }
 	cfg.Log = slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	f.rolls = &fakeRollout{}
+	cfg.Rollout = f.rolls
 	for _, o := range options {
 		o(f, &cfg, &settings)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"sesrelay/internal/rollout"
 	"sesrelay/internal/split"
 )
 
@@ -65,6 +66,14 @@ func (a *API) auditChange(r *http.Request, action split.Action, before *split.Sn
 		"address", who.addr.String(), "reason", reason, "version", now.Version,
 		"requested_before", before.SESPercent.Float(), "requested", now.SESPercent.Float(),
 		"applied_before", before.Applied().Float(), "applied", now.Applied().Float(), "saved", saved == nil)
+}
+
+// auditOrder writes the line of what was done with the rollout.
+func (a *API) auditOrder(r *http.Request, action rollout.Action, o rollout.Order, before *split.Snapshot) {
+	who, now := callerOf(r), a.Split.Current()
+	a.Log.Info("audit", "event", "rollout", "action", string(action), "who", who.name, "role", roleOf(who), "address", who.addr.String(),
+		"reason", cut(o.Reason), "full", o.Full, "force", o.Force, "version", now.Version,
+		"applied_before", before.Applied().Float(), "applied", now.Applied().Float())
 }
 
 func roleOf(c caller) string {

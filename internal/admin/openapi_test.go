@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sesrelay/internal/rollout"
 	"sesrelay/internal/split"
 )
 
@@ -69,13 +70,16 @@ func TestDescriptionAgainstTypes(t *testing.T) {
 	for name, v := range map[string]any{
 		"Split": SplitView{}, "Status": Status{}, "Upstream": UpstreamView{}, "Quota": QuotaView{}, "Alarm": Alarm{}, "ReasonCount": ReasonCount{}, "Instance": Instance{},
 		"Record": TraceRecord{}, "Attempt": TraceAttempt{}, "Refusal": TraceRefusal{}, "RouteQuestion": question{}, "RouteAnswer": answer{}, "Problem": problem{},
+		"Rollout": rollout.View{}, "RolloutStep": rollout.StepView{}, "RolloutHold": rollout.HoldView{}, "Interval": rollout.Interval{}, "Criterion": rollout.Criterion{}, "Gate": rollout.GateView{}, "Guard": rollout.GuardView{}, "Trip": rollout.Trip{},
+		"RolloutEvents": rollout.EventsView{}, "Rehearsal": rollout.RehearsalView{}, "RolloutController": rollout.ControllerView{}, "Decision": rollout.Decision{}, "RolloutReport": rollout.Report{}, "Stage": rollout.StageReport{},
+		"StageHop": rollout.HopReport{}, "Quantiles": rollout.Quantiles{}, "StageEvents": rollout.EventsReport{}, "StageQuota": rollout.QuotaReport{},
 		"Plan": split.Plan{}, "Shortfall": split.Shortfall{}, "Change": split.Change{}, "Brake": split.Brake{},
 	} {
 		var fields []string
-		typ := reflect.TypeOf(v)
-		for i := range typ.NumField() {
-			tag, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
-			fields = append(fields, tag)
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(v)) {
+			if tag, _, _ := strings.Cut(field.Tag.Get("json"), ","); !field.Anonymous {
+				fields = append(fields, tag)
+			}
 		}
 		slices.Sort(fields)
 		if got := slices.Sorted(maps.Keys(d.Components.Schemas[name].Properties)); !slices.Equal(got, fields) {

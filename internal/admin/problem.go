@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"sesrelay/internal/rollout"
 	"sesrelay/internal/split"
 )
 
@@ -38,6 +39,13 @@ func asProblem(err error) *problem {
 		split.ErrNoUndo:  http.StatusConflict,
 		split.ErrNoBrake: http.StatusConflict,
 		split.ErrRefused: http.StatusServiceUnavailable,
+
+		rollout.ErrPhase:  http.StatusConflict,
+		rollout.ErrBrake:  http.StatusConflict,
+		rollout.ErrGuard:  http.StatusConflict,
+		rollout.ErrBusy:   http.StatusConflict,
+		rollout.ErrReason: http.StatusUnprocessableEntity,
+		rollout.ErrStore:  http.StatusServiceUnavailable,
 	} {
 		if errors.Is(err, cause) {
 			return refuse(status, err.Error())

@@ -14,7 +14,7 @@ func (a *API) routes() []Route {
 	h := func(pattern string, role Role, f func(http.ResponseWriter, *http.Request) error) Route {
 		return Route{pattern, role, a.handle(f)}
 	}
-	return []Route{
+	return append([]Route{
 		h("GET /healthz", Anyone, a.health),
 		h("GET /readyz", Anyone, a.readiness),
 
@@ -37,5 +37,5 @@ func (a *API) routes() []Route {
 		h("POST /v1/split/undo", Admin, a.undo),
 		h("POST /v1/brake", Admin, a.brake),
 		h("DELETE /v1/brake", Admin, a.release),
-	}
+	}, a.rolloutRoutes()...)
 }
