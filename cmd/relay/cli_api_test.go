@@ -101,7 +101,7 @@ func TestCommandsAgainstTheAPI(t *testing.T) {
 		{"split undo", 1, []string{"SES cannot carry 50 %", "relay split undo --reason 'undo' --force"}},
 		{"brake --reason bounces", 0, []string{"BRAKE on", "12.5 % is asked for"}},
 		{"brake", 0, []string{"BRAKE on"}},
-		{"status", 0, []string{"CRITICAL", "0 % applied", "no reason given", "relay-1 v3"}},
+		{"status", 0, []string{"WARNING", "0 % applied", "no reason given", "relay-1 v3"}},
 		{"brake release --reason good", 0, []string{"BRAKE off", "0 % -> 12.5 %"}},
 		{"brake release --reason good", 1, []string{"the brake is not on"}},
 		{"split history --limit 2", 0, []string{"release", "local", "older ones"}},

@@ -45,13 +45,13 @@ func verdictOf(s *apiclient.Status) verdict {
 			return verdict{critical, printable(a.Text)}
 		}
 	}
-	if s.Split.Brake != nil {
-		return verdict{critical, "the brake is on: " + brakeText(s.Split.Brake)}
-	}
 	for _, u := range s.Upstreams {
 		if u.Breaker != "" && u.Breaker != "closed" {
 			return verdict{critical, fmt.Sprintf("%s is left alone, its breaker is %s: %s", printable(u.Name), printable(u.Breaker), printable(u.Because))}
 		}
+	}
+	if s.Split.Brake != nil { // somebody's decision, as in the list of alarms
+		return verdict{warning, "the brake is on: " + brakeText(s.Split.Brake)}
 	}
 	switch behind := len(s.Split.Instances) - s.Split.AppliedBy(); {
 	case behind > 0:

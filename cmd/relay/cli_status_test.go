@@ -52,7 +52,7 @@ func TestStatusSaysTheWorstFirst(t *testing.T) {
 		{`{"ready":true,"split":{"version":2,"unsaved":true}}`, "WARNING  the split is not saved"},
 		{`{"ready":true,"alarms":[{"level":"warning","text":"look here"}],` + split + `}`, "WARNING  look here"},
 		{`{"ready":true,"alarms":[{"level":"warning","text":"a"},{"level":"critical","text":"fire"}],` + split + `}`, "CRITICAL  fire"},
-		{`{"ready":false,"split":{"version":2,"brake":{"by":"ops","reason":"bounces","at":"2026-11-23T09:00:00Z"}}}`, "CRITICAL  the brake is on"},
+		{`{"ready":false,"split":{"version":2,"brake":{"by":"ops","reason":"bounces","at":"2026-11-23T09:00:00Z"}}}`, "WARNING  the brake is on"},
 	} {
 		api := newFakeAPI(t)
 		api.status = row.status

@@ -102,6 +102,7 @@ type API struct {
 	requests chan struct{} // holds one per request under way that changes nothing
 	changes  chan struct{} // and one per change
 	streams  chan struct{}
+	refused  *refusals
 	closing  chan struct{} // closed when a server shuts down: streams of events would keep it waiting
 	close    sync.Once
 
@@ -117,7 +118,7 @@ func New(cfg Config, settings Settings) *API {
 	}
 	a := &API{Config: cfg, mux: http.NewServeMux(), table: map[string]Route{}, origin: http.NewCrossOriginProtection(), started: cfg.Now(),
 		metrics:  promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: ioTime}),
-		requests: make(chan struct{}, maxRequests), changes: make(chan struct{}, maxChanges), streams: make(chan struct{}, maxStreams), closing: make(chan struct{}), since: map[string]time.Time{}}
+		requests: make(chan struct{}, maxRequests), changes: make(chan struct{}, maxChanges), streams: make(chan struct{}, maxStreams), closing: make(chan struct{}), refused: newRefusals(cfg.Log, cfg.Now), since: map[string]time.Time{}}
 	a.Reconfigure(settings)
 	for _, r := range append(a.routes(), cfg.Extra...) {
 		a.table[r.Pattern] = r
@@ -135,7 +136,7 @@ func (a *API) Reconfigure(s Settings) { a.settings.Store(&s) }
 func (a *API) Server() *http.Server {
 	s := &http.Server{Handler: a, ReadHeaderTimeout: ioTime / 2, ReadTimeout: ioTime, WriteTimeout: 2 * ioTime,
 		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
-	s.RegisterOnShutdown(func() { a.close.Do(func() { close(a.closing) }) })
+	s.RegisterOnShutdown(func() { a.close.Do(func() { close(a.closing); a.refused.stop() }) })
 	return s
 }
 
@@ -157,7 +158,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	done, ok := a.enter(route.Role)
 	if !ok {
-		writeJSON(w, http.StatusServiceUnavailable, refuse(http.StatusServiceUnavailable, "too many requests at once: try again"))
+		p := refuse(http.StatusServiceUnavailable, "too many requests at once: try again")
+		if route.Role == Admin {
+			a.auditRefusal(r, who, p)
+		}
+		writeJSON(w, p.Status, p)
 		return
 	}
 	defer done()

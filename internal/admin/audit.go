@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -45,8 +46,12 @@ func (a *API) handle(f func(http.ResponseWriter, *http.Request) error) http.Hand
 	})
 }
 
-// auditRefusal writes the line of an attempt that was refused.
+// auditRefusal writes the line of an attempt that was refused, or counts it
+// when its caller has had too many.
 func (a *API) auditRefusal(r *http.Request, who caller, p *problem) {
+	if !a.refused.allow(cmp.Or(who.name, who.addr.String())) {
+		return
+	}
 	a.Log.Warn("audit", "event", "refused", "who", who.name, "role", roleOf(who), "address", who.addr.String(),
 		"method", cut(r.Method), "path", cut(r.URL.Path), "status", p.Status, "why", p.Detail)
 }

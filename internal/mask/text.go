@@ -147,6 +147,9 @@ func (t *passage) findRepeats(v *view) {
 				break
 			}
 			from += i + len(local)
+			if isOwnWord(v.text, from-len(local), from) {
+				continue
+			}
 			t.spans = append(t.spans, span{start: v.source(from - len(local)), end: v.source(from), kind: repeat})
 		}
 	}
