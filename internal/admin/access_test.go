@@ -40,6 +40,9 @@ var samples = map[string]struct {
 	"POST /v1/rollout/resume":  {"/v1/rollout/resume", `{"reason":"r"}`, false, 200},
 	"POST /v1/rollout/promote": {"/v1/rollout/promote", `{"reason":"r"}`, false, 200},
 	"POST /v1/rollout/abort":   {"/v1/rollout/abort", "", false, 200},
+
+	"GET /debug/pprof/{$}":       {"/debug/pprof/", "", false, 200},
+	"GET /debug/pprof/{profile}": {"/debug/pprof/heap", "", false, 200},
 }
 
 // The whole matrix: every route by every role, from inside and outside of the

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,6 +103,7 @@ type API struct {
 	requests chan struct{} // holds one per request under way that changes nothing
 	changes  chan struct{} // and one per change
 	streams  chan struct{}
+	profiler chan struct{} // and the one profile that is being taken
 	refused  *refusals
 	closing  chan struct{} // closed when a server shuts down: streams of events would keep it waiting
 	close    sync.Once
@@ -118,7 +120,7 @@ func New(cfg Config, settings Settings) *API {
 	}
 	a := &API{Config: cfg, mux: http.NewServeMux(), table: map[string]Route{}, origin: http.NewCrossOriginProtection(), started: cfg.Now(),
 		metrics:  promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: ioTime}),
-		requests: make(chan struct{}, maxRequests), changes: make(chan struct{}, maxChanges), streams: make(chan struct{}, maxStreams), closing: make(chan struct{}), refused: newRefusals(cfg.Log, cfg.Now), since: map[string]time.Time{}}
+		requests: make(chan struct{}, maxRequests), changes: make(chan struct{}, maxChanges), streams: make(chan struct{}, maxStreams), profiler: make(chan struct{}, 1), closing: make(chan struct{}), refused: newRefusals(cfg.Log, cfg.Now), since: map[string]time.Time{}}
 	a.Reconfigure(settings)
 	for _, r := range append(a.routes(), cfg.Extra...) {
 		a.table[r.Pattern] = r
@@ -193,7 +195,7 @@ func (a *API) enter(role Role) (done func(), ok bool) {
 func (a *API) admit(r *http.Request) (Route, caller, *problem) {
 	_, pattern := a.mux.Handler(r)
 	route, ok := a.table[pattern]
-	if !ok || path.Clean(r.URL.Path) != r.URL.Path { // the mux would redirect
+	if !ok || cleaned(r.URL.Path) != r.URL.Path { // the mux would redirect
 		route = Route{Role: Monitoring}
 	}
 	s := a.settings.Load()
@@ -214,6 +216,15 @@ func (a *API) admit(r *http.Request) (Route, caller, *problem) {
 		return route, who, refuse(http.StatusForbidden, "the request comes from a page of another site")
 	}
 	return route, who, nil
+}
+
+// cleaned is a path as the mux wants it: path.Clean, and a slash at the end stays.
+func cleaned(p string) string {
+	c := path.Clean(p)
+	if strings.HasSuffix(p, "/") && c != "/" {
+		c += "/"
+	}
+	return c
 }
 
 // foreign reports whether a page of another site made the browser ask. Reads

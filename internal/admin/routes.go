@@ -37,5 +37,8 @@ func (a *API) routes() []Route {
 		h("POST /v1/split/undo", Admin, a.undo),
 		h("POST /v1/brake", Admin, a.brake),
 		h("DELETE /v1/brake", Admin, a.release),
+
+		h("GET /debug/pprof/{$}", Admin, a.profileIndex),
+		h("GET /debug/pprof/{profile}", Admin, a.profile),
 	}, a.rolloutRoutes()...)
 }
