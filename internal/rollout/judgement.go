@@ -16,6 +16,8 @@ type Criterion struct {
 	Verdict  Verdict   `json:"verdict"`
 	Sample   int64     `json:"sample"` // messages behind the value
 	Text     string    `json:"text"`   // the same in words and numbers
+
+	past bool // the value itself has reached the limit
 }
 
 // Judgement is what a gate or a guard says of one window of figures.
