@@ -18,6 +18,7 @@ const module = "sesrelay/"
 var siblings = map[string][]string{
 	"internal/relay":     {},
 	"internal/mask":      {},
+	"internal/emf":       {},
 	"internal/simulator": {},
 	"internal/smtp":      {"internal/relay"},
 	"internal/ses":       {"internal/relay"},

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"sesrelay/cmd/relay/internal/config"
 	"sesrelay/internal/admin"
 	"sesrelay/internal/cuenote"
+	"sesrelay/internal/emf"
 	"sesrelay/internal/mask"
 	"sesrelay/internal/quota"
 	"sesrelay/internal/relay"
@@ -51,6 +53,7 @@ type app struct {
 	identitiesRead                  atomic.Bool
 	observers                       []func(*relay.Record)
 	api                             *admin.API
+	cloudwatch                      *emf.Writer
 }
 
 // upstreams are the two next hops of one configuration.
@@ -73,6 +76,7 @@ type appExtra struct {
 	anySender   bool                    // every sender domain may go to SES
 	routes      []admin.Route           // pages beside the API
 	started     func()                  // called once when mail is taken; nil: nobody waits for it
+	stdout      io.Writer               // metrics for CloudWatch; nil: os.Stdout
 }
 
 // splitStore keeps the split; closed at the end.
@@ -117,6 +121,7 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *sl
 	a.relay = relay.New(rc, a.memory, a.reg, a.observe, time.Now)
 	a.upstreams.Store(up)
 	a.cfg.Store(cfg)
+	a.newCloudWatch()
 	if err := a.newAdmin(cfg); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}

@@ -36,6 +36,7 @@ type served struct {
 	path     string
 	mail     string // address of its listener
 	log      *lockedBuffer
+	stdout   *lockedBuffer
 	settings []string // of every file
 	stop     context.CancelFunc
 }
@@ -44,7 +45,7 @@ type served struct {
 // others.
 func serveFile(t *testing.T, settings ...string) *served {
 	t.Helper()
-	s := &served{t: t, path: filepath.Join(t.TempDir(), "relay.yaml"), mail: freeAddress(t), log: &lockedBuffer{}}
+	s := &served{t: t, path: filepath.Join(t.TempDir(), "relay.yaml"), mail: freeAddress(t), log: &lockedBuffer{}, stdout: &lockedBuffer{}}
 	s.settings = []string{
 		"hostname: relay-1.goo.ne.jp", "ses: {endpoint: http://" + freeAddress(t) + "}", "cuenote: {address: " + freeAddress(t) + "}",
 		"admin: {address: " + freeAddress(t) + "}", "drain: {grace: 0s, deadline: 5s}", "state: {file: " + filepath.Join(t.TempDir(), "split.json") + "}",
@@ -61,7 +62,7 @@ func serveFile(t *testing.T, settings ...string) *served {
 	level := &slog.LevelVar{}
 	ready := make(chan struct{})
 	s.app, err = newApp(t.Context(), cfg, newLogger(s.log, "json", level), level, appExtra{
-		credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""), started: func() { close(ready) },
+		credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""), started: func() { close(ready) }, stdout: s.stdout,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,7 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	cancel()
 	stopAdmin()
 	a.saveQuota(a.cfg.Load().State.File)
+	a.writeCloudWatch() // what the last minute had
 	return errors.Join(err, a.store.Close())
 }
 
@@ -129,6 +130,7 @@ func (a *app) drain() error {
 // a split that the disk could not take.
 func (a *app) background(ctx context.Context) {
 	go every(ctx, time.Minute, func() { a.saveQuota(a.cfg.Load().State.File) })
+	go every(ctx, time.Minute, a.writeCloudWatch)
 	go every(ctx, 10*time.Second, func() {
 		if !a.live.Current().Unsaved {
 			return

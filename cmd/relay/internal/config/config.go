@@ -163,9 +163,9 @@ type Networks struct {
 
 // CloudWatch writes metrics in CloudWatch's embedded metric format.
 type CloudWatch struct {
-	Enabled     bool   `key:"enabled" later:"the metrics are at /metrics"`
-	Project     string `key:"project" later:"it belongs to cloudwatch_metrics.enabled"`
-	Environment string `key:"environment" later:"it belongs to cloudwatch_metrics.enabled"`
+	Enabled     bool   `key:"enabled"`
+	Project     string `key:"project" form:"namespace" required:"yes"`
+	Environment string `key:"environment" form:"namespace" required:"yes"`
 }
 
 // Log is the log on standard error.

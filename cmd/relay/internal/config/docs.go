@@ -126,9 +126,9 @@ var docs = map[string]string{
 	"admin.networks.readonly":   "May look at everything.",
 	"admin.networks.monitoring": "May read metrics and health.",
 
-	"cloudwatch_metrics":             "Metrics in CloudWatch's embedded metric format on standard output.",
+	"cloudwatch_metrics":             "Metrics in CloudWatch's embedded metric format on standard output, a line a minute; the names are in cloudwatch.md.",
 	"cloudwatch_metrics.enabled":     "Whether they are written.",
-	"cloudwatch_metrics.project":     "First part of the namespace.",
+	"cloudwatch_metrics.project":     "First part of the namespace `<project>/<environment>/SES`.",
 	"cloudwatch_metrics.environment": "Second part of the namespace.",
 
 	"log":           "The log on standard error.",

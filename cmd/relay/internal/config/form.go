@@ -22,6 +22,7 @@ var forms = map[string]func(string) *valueError{
 	"url":               checkURL,
 	"redis":             checkRedis,
 	"configuration_set": checkConfigurationSet,
+	"namespace":         checkNamespace,
 }
 
 var (
@@ -29,6 +30,8 @@ var (
 	regionPattern = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
 	// SES: at most 64 letters, digits, underscores and dashes.
 	setPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	// CloudWatch takes 255 characters in all; AWS/... belongs to AWS.
+	namespacePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 )
 
 func checkAddress(s string) *valueError {
@@ -138,6 +141,14 @@ func checkConfigurationSet(s string) *valueError {
 	return nil
 }
 
+// checkNamespace reads one part of a CloudWatch namespace.
+func checkNamespace(s string) *valueError {
+	if !namespacePattern.MatchString(s) || strings.EqualFold(s, "AWS") {
+		return badValue("is no part of a CloudWatch namespace", "write at most 64 letters, digits, dots, _ and -")
+	}
+	return nil
+}
+
 // sample returns a value that could stand at f, for messages.
 func sample(f field) string {
 	switch {
@@ -173,7 +184,7 @@ func sample(f field) string {
 var samples = map[string]string{
 	"size": "a size such as 40MiB", "percent": "a percentage such as 25",
 	"auto": "auto or a number", "address": "host:port", "file": "a path, \"\" for none",
-	"hostname": "a host name", "domain": "a domain", "domains": "a domain", "mailboxes": "an address", "client": "an address or name",
+	"hostname": "a host name", "namespace": "a name such as ses-migration", "domain": "a domain", "domains": "a domain", "mailboxes": "an address", "client": "an address or name",
 }
 
 // example returns the first keys of a section in YAML's short form.

@@ -141,7 +141,7 @@ func plainKind(f field) string {
 		return "duration"
 	case f.form == "auto":
 		return "`auto` or number"
-	case f.form == "configuration_set":
+	case f.form == "configuration_set", f.form == "namespace":
 		return "name"
 	case f.form == "redis":
 		return "URL"
