@@ -114,7 +114,7 @@ func TestOtherMethods(t *testing.T) {
 func TestEveryChangeIsAudited(t *testing.T) {
 	t.Parallel()
 	for _, op := range described(t) {
-		if op.role != "admin" {
+		if op.role != "admin" || op.method == http.MethodGet { // a profile changes nothing
 			continue
 		}
 		f := newFixture(t, withTokens)
