@@ -76,7 +76,7 @@ func (a *API) auditChange(r *http.Request, action split.Action, before *split.Sn
 // auditOrder writes the line of what was done with the rollout.
 func (a *API) auditOrder(r *http.Request, action rollout.Action, o rollout.Order, before *split.Snapshot) {
 	who, now := callerOf(r), a.Split.Current()
-	a.Log.Info("audit", "event", "rollout", "action", string(action), "who", who.name, "role", roleOf(who), "address", who.addr.String(),
+	a.Log.Info("audit", "event", "changed", "action", "rollout "+string(action), "who", who.name, "role", roleOf(who), "address", who.addr.String(),
 		"reason", cut(o.Reason), "full", o.Full, "force", o.Force, "version", now.Version,
 		"applied_before", before.Applied().Float(), "applied", now.Applied().Float())
 }

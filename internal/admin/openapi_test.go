@@ -77,7 +77,7 @@ func TestDescriptionAgainstTypes(t *testing.T) {
 	} {
 		var fields []string
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(v)) {
-			if tag, _, _ := strings.Cut(field.Tag.Get("json"), ","); !field.Anonymous {
+			if tag, _, _ := strings.Cut(field.Tag.Get("json"), ","); !field.Anonymous && field.IsExported() {
 				fields = append(fields, tag)
 			}
 		}

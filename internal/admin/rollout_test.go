@@ -39,7 +39,7 @@ func TestRolloutOrders(t *testing.T) {
 	if got := strings.Join(f.rolls.orders, "; "); got != "promote local looks good true false; start local week 1 false true" {
 		t.Error(got)
 	}
-	if log := f.log.String(); !strings.Contains(log, `"event":"rollout","action":"promote","who":"local"`) || !strings.Contains(log, `"reason":"looks good","full":true`) {
+	if log := f.log.String(); !strings.Contains(log, `"event":"changed","action":"rollout promote","who":"local"`) || !strings.Contains(log, `"reason":"looks good","full":true`) {
 		t.Errorf("audit: %s", log)
 	}
 }

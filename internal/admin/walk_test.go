@@ -124,7 +124,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		f.ask(op.method, op.target(), `{"reason":"r"}`, inside)
 		f.ask(op.method, op.target(), `{"nonsense":`, inside, "Authorization: Bearer "+f.tokens[Admin], "If-Match: 0")
 		refused, changed := 3, 0
-		if op.method+" "+op.path == "POST /v1/brake" { // whatever the body is: the brake is never refused for a slip of the pen
+		if op.path == "/v1/brake" && op.method == "POST" || op.path == "/v1/rollout/abort" { // whatever the body is: the brake is never refused for a slip of the pen
 			refused, changed = 2, 1
 		}
 		if lines("refused") != refused || lines("changed") != changed {

@@ -125,10 +125,13 @@ func (l *Live) adopt(stored State) {
 // written by whoever pulled it.
 func (l *Live) TakeBrake(b Brake) *Snapshot {
 	b.By, b.Reason = shorten(b.By, "unknown"), shorten(b.Reason, "no reason given")
-	if cur := l.Current(); cur.Ceiling == 0 && cur.Brake != nil {
+	if !b.Ceiling.Valid() || b.Ceiling == Full {
+		b.Ceiling = 0
+	}
+	if cur := l.Current(); cur.Ceiling <= b.Ceiling && cur.Brake != nil {
 		return cur
 	}
-	_, now := l.lower(0, b)
+	_, now := l.lower(b)
 	if l.fleet != nil {
 		l.fleet.nudge()
 	}

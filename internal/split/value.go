@@ -20,9 +20,10 @@ type Value struct {
 
 // Brake says who pulled the brake, why and when.
 type Brake struct {
-	By     string    `json:"by"`
-	Reason string    `json:"reason"`
-	At     time.Time `json:"at"`
+	By      string    `json:"by"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
+	Ceiling Percent   `json:"ceiling"` // of the share of SES while it is on
 }
 
 // same compares by instant: a time that was stored has no monotonic reading.
