@@ -50,7 +50,7 @@ lambda: ## the masking Lambda for infra/: dist/mask-events.zip, the same bytes f
 	python3 -c "import zipfile; z = zipfile.ZipFile('dist/mask-events.zip', 'w', zipfile.ZIP_DEFLATED); i = zipfile.ZipInfo('bootstrap'); i.external_attr = 0o755 << 16; i.compress_type = zipfile.ZIP_DEFLATED; z.writestr(i, open('dist/lambda/bootstrap', 'rb').read()); z.close()"
 	@echo "upload as mask-events/$$(sha256sum dist/mask-events.zip | cut -c1-16).zip"
 
-infra-test: ## the Sceptre project: linted, rendered, deployed into an emulator
+infra-test: build ## the Sceptre project: linted, rendered, deployed into an emulator
 	sh infra/tests/run.sh
 
 chaos: ## random failures of the shared state, under the race detector

@@ -95,14 +95,24 @@ def test_configuration_set(stacks, env, long):
     assert got["ReputationOptions"]["ReputationMetricsEnabled"] is True
     asked = stacks.record(env, "ses", "ConfigurationSet").properties
     assert asked["SendingOptions"] == {"SendingEnabled": True}      # moto answers false whatever was asked
+    assert asked["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
     assert "TrackingOptions" not in asked      # no redirect domain
-    dimensions = {}
+    dimensions, counted = {}, {}
     for r in stacks.of_type(env, "AWS::SES::ConfigurationSetEventDestination"):
         d = r.properties["EventDestination"]
         assert r.properties["ConfigurationSetName"] == name and d["Enabled"] is True
         if "CloudWatchDestination" in d:
-            dimensions[d["Name"]] = [x["DimensionName"] for x in d["CloudWatchDestination"]["DimensionConfigurations"]]
-    assert dimensions == {"cloudwatch-set": ["ses:configuration-set"], "cloudwatch-step": ["ses:configuration-set", "relay-step"]}
+            dimensions[d["Name"]] = {x["DimensionName"]: (x["DimensionValueSource"], x["DefaultDimensionValue"]) for x in d["CloudWatchDestination"]["DimensionConfigurations"]}
+            counted[d["Name"]] = set(d["MatchingEventTypes"])
+    by_set = {"ses:configuration-set": ("messageTag", name)}
+    # the step that sent a mail stands in its tag; a mail of somebody else has none
+    assert dimensions == {"cloudwatch-set": by_set, "cloudwatch-step": {**by_set, "relay-step": ("messageTag", "none")}}
+    assert set(map(frozenset, counted.values())) == {frozenset({"send", "delivery", "bounce", "complaint", "reject", "renderingFailure", "deliveryDelay"})}
+
+
+def test_the_steps_tag_is_the_relays():
+    """internal/ses gives this tag, and its own tests hold it there."""
+    assert '"relay-step"' in "".join(p.read_text() for p in (INFRA.parent / "internal" / "ses").glob("*.go") if not p.name.endswith("_test.go"))
 
 
 @BOTH
@@ -146,6 +156,10 @@ def test_masking_function(stacks, env, long):
     assert env_["EVENT_LOG_GROUP"] == f"/aws/ses/email-events{SUFFIX[env]}"
     assert env_["MASKED_LOG_GROUP"] == f"/aws/kinesisfirehose/ses-masked-logs{SUFFIX[env]}"
     assert env_["ERROR_BUCKET"] == f"ses-migration-{env}-error-logs"
+    assert env_["TIME_ZONE"] == "Asia/Tokyo"                          # X-38: its folders in the error bucket are days in Japan too
+    assert env_["RAW_LOG_GROUP"] == ""                                # LogRawEvents is off
+    assert env_["METRICS_NAMESPACE"] == f"ses-migration/{long}/SES"
+    assert (env_["ERROR_KMS_KEY"], env_["MASK_KEY_SECRET"]) == (stacks.outputs(env, "base")["RawKeyArn"], stacks.outputs(env, "base")["MaskKeySecretArn"])
     asked = stacks.record(env, "enhanced-kinesis", "Function").properties["Code"]
     assert asked["S3Bucket"] == f"ses-migration-{env}-artifacts-{emulator.ACCOUNT}" and asked["S3Key"].startswith("mask-events/")
     documented = (INFRA / "lambda" / "mask-events" / "README.md").read_text()
@@ -264,7 +278,8 @@ def test_events_count_as_what_they_are(stacks, env, long):
     for kind in ("reject", "rendering failure", "renderingfailure"):
         assert counted({"eventType": kind}) == {"SendSuccessRate": "0", "BounceRate": "0"}
     assert counted({"eventType": "complaint"}) == {"ComplaintRate": "100"}
-    for kind in ("send", "deliverydelay", "subscription", "open", "click"):
+    assert counted({"eventType": "send"}) == {"SendEvents": "1"}
+    for kind in ("deliverydelay", "subscription", "open", "click"):
         assert counted({"eventType": kind}) == {}
 
 
@@ -280,7 +295,7 @@ def test_rates_have_a_minimum_sample(stacks, env, long):
 
 @BOTH
 def test_metrics_that_alarms_read_are_made(stacks, env, long):
-    """In the namespace of S-102: by a metric filter here or by the masking function."""
+    """In the namespace of S-102: by a metric filter here, by the masking function or by the relay."""
     namespace = f"ses-migration/{long}/SES"
     made = {t["MetricName"] for r in stacks.of_type(env, "AWS::Logs::MetricFilter") for t in r.properties["MetricTransformations"]
             if t["MetricNamespace"] == namespace}
@@ -292,7 +307,8 @@ def test_metrics_that_alarms_read_are_made(stacks, env, long):
         if p.get("Namespace") == namespace:
             read.add(p["MetricName"])
         read |= {m["MetricStat"]["Metric"]["MetricName"] for m in p.get("Metrics", []) if m.get("MetricStat", {}).get("Metric", {}).get("Namespace") == namespace}
-    assert read and read <= made | by_function, read - made - by_function
+    by_relay = {w for w in (INFRA.parent / "docs" / "cloudwatch.md").read_text().split("`") if w.isidentifier()}
+    assert read and read <= made | by_function | by_relay, read - made - by_function - by_relay
 
 
 @BOTH
@@ -361,6 +377,11 @@ def test_sending_filter_takes_the_environments_own_addresses(stacks, env, long):
 def test_one_trail_and_one_analyzer_in_the_account(stacks):
     assert [t["Name"] for t in emulator.client("cloudtrail").describe_trails()["trailList"]] == ["ses-migration-production-trail"]
     assert emulator.client("cloudtrail").get_trail_status(Name="ses-migration-production-trail")["IsLogging"]
+    asked = stacks.record("prod", "security", "AuditTrail").properties
+    assert asked["IsMultiRegionTrail"] is True and asked["IncludeGlobalServiceEvents"] is True      # IAM and sign-ins are recorded in another region
+    assert asked["EnableLogFileValidation"] is True
+    selected = {tuple(sorted((f["Field"], *map(str, next(v for k, v in f.items() if k != "Field"))) for f in s["FieldSelectors"]))[0][1] for s in asked["AdvancedEventSelectors"]}
+    assert selected == {"Management", "Data"}
     assert [r.name for e in ENVIRONMENTS for r in stacks.of_type(e, "AWS::AccessAnalyzer::Analyzer")] == ["ses-migration-production-analyzer"]
 
 

@@ -5,9 +5,18 @@ import pytest
 from botocore.exceptions import ClientError
 
 import emulator
+import template
 from conftest import INFRA
 
 ARN_KEY = f"arn:aws:kms:{emulator.REGION}:{emulator.ACCOUNT}:key/12345678-1234-1234-1234-123456789012"
+
+
+
+def deployed(env, stack):
+    """The parameters of a stack as they are; moto answers a list as Python writes it."""
+    now = emulator.client("cloudformation").describe_stacks(StackName=f"ses-migration-{env}-{stack}")["Stacks"][0]
+    return {p["ParameterKey"]: re.sub(r"[\[\]' ]", "", p["ParameterValue"]) if p["ParameterValue"].startswith("[") else p["ParameterValue"] for p in now["Parameters"]}
+
 
 GOOD = {
     "base.yaml": {"Environment": "development"},
@@ -82,10 +91,7 @@ def test_wrong_value(server, template, wrong):
     ("relay", "TokensSecretArn", "hunter2"),
 ])
 def test_wrong_value_in_an_update(stacks, env, stack, name, value):
-    cloudformation = emulator.client("cloudformation")
-    now = cloudformation.describe_stacks(StackName=f"ses-migration-{env}-{stack}")["Stacks"][0]
-    # moto answers a list as Python writes it
-    parameters = {p["ParameterKey"]: re.sub(r"[\[\]' ]", "", p["ParameterValue"]) if p["ParameterValue"].startswith("[") else p["ParameterValue"] for p in now["Parameters"]}
+    parameters = deployed(env, stack)
     assert name in parameters
     with pytest.raises(ClientError) as e:
         create(f"{stack}.yaml", {**parameters, name: value}, name="refused")
@@ -102,6 +108,30 @@ def test_good_values_are_taken(server):
 def test_named_iam_needs_its_capability(server):
     with pytest.raises(ClientError, match="Requires capabilities"):
         create("ses.yaml", GOOD["ses.yaml"], Capabilities=["CAPABILITY_IAM"])
+
+
+#: Fargate's table: CPU units -> MiB in steps of a GiB (AWS documents it; ECS alone refuses the rest)
+FARGATE = {512: range(1024, 4096 + 1, 1024), 1024: range(2048, 8192 + 1, 1024), 2048: range(4096, 16384 + 1, 1024), 4096: range(8192, 30720 + 1, 1024)}
+
+
+@pytest.mark.parametrize("cpu", [512, 1024, 2048, 4096])
+@pytest.mark.parametrize("memory", [1024, 2048, 4096, 8192])
+def test_task_sizes_that_fargate_has(stacks, cpu, memory):
+    from emulator import strict
+    t = template.load("relay.yaml")
+    assert str(cpu) in map(str, t["Parameters"]["TaskCpu"]["AllowedValues"]) and str(memory) in map(str, t["Parameters"]["TaskMemory"]["AllowedValues"])
+    try:
+        strict.check_rules(t["Rules"], {"TaskCpu": cpu, "TaskMemory": memory})
+        taken = True
+    except strict.ValidationError as e:
+        taken = False
+        assert f"with TaskCpu {cpu}, TaskMemory is" in str(e)
+    assert taken == (memory in FARGATE[cpu])
+
+
+def test_a_task_size_is_refused_before_anything_is_made(stacks):
+    with pytest.raises(ClientError, match="with TaskCpu 4096, TaskMemory is 8192"):
+        create("relay.yaml", {**deployed("dev", "relay"), "TaskCpu": "4096", "TaskMemory": "1024"}, name="refused")
 
 
 # ---- the emulator itself: what plain moto lets through -----------------------
@@ -127,6 +157,9 @@ def tiny(resources, **more):
         {"A": {"Type": "AWS::SNS::Topic", "Condition": "Never"}, "B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": {"Ref": "A"}}}},
         Conditions={"Never": {"Fn::Equals": ["a", "b"]}}), "not created under these conditions"),
     ("a circle", tiny({"A": {"Type": "AWS::S3::Bucket", "DependsOn": "B"}, "B": {"Type": "AWS::S3::Bucket", "DependsOn": "A"}}), "Circular"),
+    ("a rule that does not hold", tiny({"A": {"Type": "AWS::S3::Bucket"}}, Parameters={"P": {"Type": "String", "Default": "a"}}, Rules={
+        "R": {"RuleCondition": {"Fn::Equals": [{"Ref": "P"}, "a"]}, "Assertions": [{"Assert": {"Fn::Contains": [["b"], {"Ref": "P"}]}, "AssertDescription": "P is b"}]}}), "P is b"),
+    ("an unknown function in a rule", tiny({"A": {"Type": "AWS::S3::Bucket"}}, Rules={"R": {"Assertions": [{"Assert": {"Fn::Sub": "a"}}]}}), "not supported in Rules"),
     ("a big template", tiny({"A": {"Type": "AWS::S3::Bucket"}}, Description="x" * 60000), "51200"),
 ], ids=lambda x: x if isinstance(x, str) and len(x) < 50 and "{" not in x else "")
 def test_the_emulator_refuses(server, why, body, text):

@@ -239,6 +239,35 @@ AWS_TYPES = {
 }
 
 
+# ---- rules ------------------------------------------------------------------
+
+def check_rules(rules, parameters):
+    """The template's own assertions about parameters, which moto does not read."""
+    for name, rule in rules.items():
+        if "RuleCondition" in rule and not _rule(rule["RuleCondition"], parameters):
+            continue
+        for a in rule["Assertions"]:
+            if not _rule(a["Assert"], parameters):
+                raise ValidationError(message=f"Rule {name} failed: {a.get('AssertDescription', a['Assert'])}")
+
+
+def _rule(node, parameters):
+    if not isinstance(node, dict):
+        return [_rule(x, parameters) for x in node] if isinstance(node, list) else node
+    (key, arg), = node.items()
+    if key == "Ref":
+        return str(parameters[arg])
+    if key not in RULE_FUNCTIONS:
+        raise ValidationError(message=f"Template error: {key} is not supported in Rules")
+    return RULE_FUNCTIONS[key](_rule(arg, parameters))
+
+
+RULE_FUNCTIONS = {
+    "Fn::Equals": lambda a: a[0] == a[1], "Fn::Not": lambda a: not a[0], "Fn::And": all, "Fn::Or": any,
+    "Fn::Contains": lambda a: a[1] in a[0],
+}
+
+
 # ---- installing -------------------------------------------------------------
 
 def install():
@@ -279,6 +308,7 @@ def _patch_parameters():
     def load_parameters(self):
         slots = self._template.get("Parameters") or {}
         check_parameters(slots, self.input_parameters)
+        check_rules(self._template.get("Rules") or {}, {n: self.input_parameters.get(n, d.get("Default")) for n, d in slots.items()})
         for name, d in slots.items():      # moto splits and casts only what was passed in
             if name not in self.input_parameters:
                 self.input_parameters[name] = str(d["Default"])
