@@ -42,6 +42,7 @@ type app struct {
 	relay                           *relay.Relay
 	smtp                            *smtp.Server
 	lines                           atomic.Pointer[transactionLog]
+	sample                          *sampler
 	ready                           atomic.Bool
 	draining                        atomic.Bool
 	maskKey                         string // of this process, where log.key_file names none
@@ -97,7 +98,9 @@ const ledgerEntries = 500_000
 // newApp builds a relay from a checked configuration. It opens state.file and
 // reads files and credentials, and listens nowhere yet.
 func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *slog.LevelVar, extra appExtra) (*app, error) {
-	a := &app{log: log, level: level, reg: prometheus.NewRegistry(), extra: extra, maskKey: rand.Text()}
+	sample := &sampler{}
+	log = slog.New(sampledLog{log.Handler(), sample})
+	a := &app{log: log, sample: sample, level: level, reg: prometheus.NewRegistry(), extra: extra, maskKey: rand.Text()}
 	a.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.memory = relay.NewBudget(cfg.Limits.Memory)
 	a.ledger = relay.NewMemoryLedger(cfg.State.LedgerTTL, ledgerEntries, time.Now)
@@ -249,7 +252,8 @@ func (a *app) newMasker(cfg *config.Config) (*mask.Masker, error) {
 // setLog applies the log section.
 func (a *app) setLog(cfg *config.Config, m *mask.Masker) {
 	a.level.Set(logLevel(cfg.Log))
-	a.lines.Store(&transactionLog{log: a.log, mask: m})
+	a.sample.limit.Store(int64(cfg.Log.InfoPerSecond))
+	a.lines.Store(&transactionLog{log: a.log, mask: m, sample: a.sample})
 }
 
 // observe takes the record of every finished transaction.

@@ -75,9 +75,13 @@ func (h sessionMask) attr(a slog.Attr) slog.Attr {
 // client or an upstream has said passes through the masker, and is escaped by
 // the handler.
 type transactionLog struct {
-	log  *slog.Logger
-	mask *mask.Masker
+	log    *slog.Logger
+	mask   *mask.Masker
+	sample *sampler // nil: every line
 }
+
+// transactionMessage is the message of a transaction's line.
+const transactionMessage = "transaction"
 
 // write logs a finished transaction: info when it was accepted, a warning when
 // the client has to come again, an error when the outcome is unknown.
@@ -91,6 +95,13 @@ func (l *transactionLog) write(r *relay.Record) {
 	}
 	if !l.log.Enabled(context.Background(), level) {
 		return
+	}
+	var leftOut int64
+	if l.sample != nil && level == slog.LevelInfo {
+		var ok bool
+		if leftOut, ok = l.sample.take(string(r.Result), r.Ended); !ok {
+			return
+		}
 	}
 	attrs := make([]slog.Attr, 0, 28)
 	attrs = append(attrs,
@@ -113,7 +124,10 @@ func (l *transactionLog) write(r *relay.Record) {
 		slog.Bool("tls", r.Envelope.Client.TLS),
 	)
 	attrs = l.appendRare(attrs, r)
-	l.log.LogAttrs(context.Background(), level, "transaction", attrs...)
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int64("left_out", leftOut))
+	}
+	l.log.LogAttrs(context.Background(), level, transactionMessage, attrs...)
 }
 
 // appendIDs adds what joins this line to the logs of the neighbours.

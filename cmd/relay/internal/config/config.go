@@ -170,8 +170,9 @@ type CloudWatch struct {
 
 // Log is the log on standard error.
 type Log struct {
-	Format    string `key:"format" enum:"json|text"`
-	Level     string `key:"level" enum:"debug|info|warn|error"`
-	Addresses string `key:"addresses" enum:"masked|hashed|full"`
-	KeyFile   string `key:"key_file" form:"file"`
+	Format        string `key:"format" enum:"json|text"`
+	Level         string `key:"level" enum:"debug|info|warn|error"`
+	Addresses     string `key:"addresses" enum:"masked|hashed|full"`
+	KeyFile       string `key:"key_file" form:"file"`
+	InfoPerSecond int    `key:"info_per_second" min:"0" max:"1000000"` // lines of one class; 0 = all
 }
