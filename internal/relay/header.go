@@ -117,10 +117,14 @@ func (s *headerScan) field(f []byte, at Span) {
 	}
 }
 
-// isSESField reports whether the name, blanks already cut, begins with X-SES-
-// in any case.
+// isSESField reports whether the name, blanks behind it already cut, begins with
+// X-SES- in any case. Control bytes before it are nothing that RFC 5322 allows,
+// and a parser may skip them.
 func isSESField(name []byte) bool {
 	const prefix = "x-ses-"
+	if len(name) > 0 && (name[0] <= ' ' || name[0] == 0x7f) {
+		name = bytes.TrimLeftFunc(name, func(c rune) bool { return c <= ' ' || c == 0x7f })
+	}
 	return len(name) >= len(prefix) && strings.EqualFold(string(name[:len(prefix)]), prefix)
 }
 

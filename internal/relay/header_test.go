@@ -39,6 +39,8 @@ func TestStripSESFields(t *testing.T) {
 		{"similar name", "X-SESSION: 1\r\nX-SE-S: 2\r\nSES: 3\r\n\r\n", "X-SESSION: 1\r\nX-SE-S: 2\r\nSES: 3\r\n\r\n"},
 		{"unknown suffix", "X-SES-: 1\r\nX-SES-NEW-THING: 2\r\n\r\n", "\r\n"},
 		{"folded into a kept field", "A: 1\r\n X-SES-TENANT: part of A\r\n\r\n", "A: 1\r\n X-SES-TENANT: part of A\r\n\r\n"},
+		{"behind a control byte", "A: 1\r\n\vX-SES-TENANT: 1\r\n\x7f\x01X-SES-TENANT: 1\r\nB: 2\r\n\r\n", "A: 1\r\nB: 2\r\n\r\n"},
+		{"folded into nothing", " X-SES-TENANT: 1\r\n\tevil\r\nB: 2\r\n\r\n", "B: 2\r\n\r\n"},
 		{"empty header", "\r\nX-SES-TENANT: body\r\n", "\r\nX-SES-TENANT: body\r\n"},
 		{"empty", "", ""},
 	} {
