@@ -190,6 +190,9 @@ func FuzzScanHeader(f *testing.F) {
 			}
 			at = s.End
 		}
+		if strings.ContainsAny(strings.ReplaceAll(content, "\r\n", ""), "\r\n\x00") {
+			return // refused at the end of the data: of it only the bounds matter
+		}
 		again, _ := ScanHeader([]byte(kept(t, content)), true, "h")
 		if n := len(again.Kept); n > 1 || again.SESTags != "" {
 			t.Fatalf("an X-SES field survived in %q", kept(t, content))

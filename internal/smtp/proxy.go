@@ -12,7 +12,8 @@ import (
 
 // readProxyHeader reads the PROXY header (v1 or v2) that a load balancer puts
 // before the client's bytes, and corrects the client's address. A LOCAL header
-// is the load balancer's own health check: it keeps its address and is served.
+// (v1: UNKNOWN) is the load balancer's own health check: it is greeted, keeps its
+// address, and sends no mail.
 func (g *guard) readProxyHeader() error {
 	br := bufio.NewReaderSize(g.raw, 256)
 	h, err := proxyproto.ReadHeaderTimeout(g.raw, br, g.srv.limits.Proxy)
