@@ -211,7 +211,7 @@ func TestEarlyTalkers(t *testing.T) {
 	dir := t.TempDir()
 	certificate(t, dir+"/cert.pem", dir+"/key.pem")
 	s := newStage(t, relayOptions{smtp: direct, plain: true, set: settings{
-		"listeners": "[" + strings.Join([]string{listener(direct), listener(behind, "proxy_protocol_from: [127.0.0.0/8]"), listener(implicit, "tls: implicit")}, ", ") + "]",
+		"listeners":            "[" + strings.Join([]string{listener(direct), listener(behind, "proxy_protocol_from: [127.0.0.0/8]"), listener(implicit, "tls: implicit")}, ", ") + "]",
 		"tls.certificate_file": dir + "/cert.pem", "tls.key_file": dir + "/key.pem", "access.networks": "[127.0.0.0/8, 192.0.2.0/24]",
 	}})
 	early := "EHLO app\r\nMAIL FROM:<evil@goo.ne.jp>\r\nRCPT TO:<victim@example.jp>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n"
