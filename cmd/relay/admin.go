@@ -22,7 +22,7 @@ func (a *app) newAdmin(cfg *config.Config) error {
 	}
 	traces, stats := admin.NewTraces(tracesKept), admin.NewStats(a.reg, nil)
 	a.observers = append(a.observers, admin.Observe(traces, stats))
-	a.api = admin.New(admin.Config{
+	c := admin.Config{
 		Instance: cfg.Hostname, Version: version,
 		Split: a.live, Router: a.router, Quota: a.quota.Status,
 		Upstreams: a.upstreamStatus, Alarms: a.alarms,
@@ -30,7 +30,11 @@ func (a *app) newAdmin(cfg *config.Config) error {
 		Stats: stats, Traces: traces,
 		Masker:   func() admin.Masker { return a.lines.Load().mask },
 		Gatherer: a.reg, Log: a.log, Extra: a.extra.routes,
-	}, settings)
+	}
+	if a.shared != nil {
+		c.Fleet, c.Extra = a.shared, append(c.Extra, a.shared.routes()...)
+	}
+	a.api = admin.New(c, settings)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,12 @@ const howToCheck = `"relay check --live" says what to do`
 func (a *app) alarms() (out []admin.Alarm) {
 	add := func(level string, since time.Time, text string) {
 		out = append(out, admin.Alarm{Level: level, Since: since, Text: text})
+	}
+	if a.shared != nil {
+		if t := a.shared.trouble.now.Load(); t != nil {
+			add(critical, t.since, fmt.Sprintf("Redis does not answer (%s): the split stays as it is and can only be lowered, the quota falls to a share of 1/%d, "+
+				"the duplicate ledger is each instance's own; start Redis again or look at state.redis", t.cause, a.size()))
+		}
 	}
 	acc := a.account.Load()
 	if t := a.accountTrouble.now.Load(); t != nil {

@@ -36,8 +36,10 @@ type app struct {
 	store                           splitStore
 	live                            *split.Live
 	router                          *split.Router
-	quota                           *quota.Limiter
-	ledger                          *relay.MemoryLedger
+	quota                           sendingQuota
+	ledger                          relay.Ledger
+	shared                          *shared // nil: one instance alone
+	fleetSize                       atomic.Int64
 	memory                          *relay.Budget
 	relay                           *relay.Relay
 	smtp                            *smtp.Server
@@ -80,21 +82,6 @@ type appExtra struct {
 	stdout      io.Writer               // metrics for CloudWatch; nil: os.Stdout
 }
 
-// splitStore keeps the split; closed at the end.
-type splitStore interface {
-	split.Store
-	Close() error
-}
-
-// memoryStore is a store without a file.
-type memoryStore struct{ *split.MemoryStore }
-
-func (memoryStore) Close() error { return nil }
-
-// ledgerEntries bounds the duplicate ledger: 192 bytes each, five minutes at
-// 100,000 mails a minute, which is how soon Postfix tries again.
-const ledgerEntries = 500_000
-
 // newApp builds a relay from a checked configuration. It opens state.file and
 // reads files and credentials, and listens nowhere yet.
 func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *slog.LevelVar, extra appExtra) (*app, error) {
@@ -103,22 +90,16 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *sl
 	a := &app{log: log, sample: sample, level: level, reg: prometheus.NewRegistry(), extra: extra, maskKey: rand.Text()}
 	a.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.memory = relay.NewBudget(cfg.Limits.Memory)
-	a.ledger = relay.NewMemoryLedger(cfg.State.LedgerTTL, ledgerEntries, time.Now)
-	if err := a.openSplit(ctx, cfg); err != nil {
+	if err := a.openState(ctx, cfg); err != nil {
 		return nil, err
 	}
-	var err error
-	if a.quota, err = quota.New(quotaConfig(cfg), a.reg); err != nil {
-		return nil, errors.Join(err, a.store.Close())
-	}
-	a.restoreQuota(cfg.State.File)
 	rc, up, err := a.relayConfig(ctx, cfg)
 	if err != nil {
-		return nil, errors.Join(err, a.store.Close())
+		return nil, errors.Join(err, a.closeState())
 	}
 	masker, err := a.newMasker(cfg)
 	if err != nil {
-		return nil, errors.Join(err, a.store.Close())
+		return nil, errors.Join(err, a.closeState())
 	}
 	a.setLog(cfg, masker)
 	a.relay = relay.New(rc, a.memory, a.reg, a.observe, time.Now)
@@ -126,43 +107,12 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *sl
 	a.cfg.Store(cfg)
 	a.newCloudWatch()
 	if err := a.newAdmin(cfg); err != nil {
-		return nil, errors.Join(err, a.store.Close())
+		return nil, errors.Join(err, a.closeState())
 	}
 	if a.smtp, err = a.newSMTP(cfg); err != nil {
-		return nil, errors.Join(err, a.store.Close())
+		return nil, errors.Join(err, a.closeState())
 	}
 	return a, nil
-}
-
-// openSplit reads the stored split and makes the router.
-func (a *app) openSplit(ctx context.Context, cfg *config.Config) error {
-	a.store = memoryStore{split.NewMemoryStore()}
-	if cfg.State.File != "" {
-		file, err := split.OpenFile(cfg.State.File)
-		if err != nil {
-			return err
-		}
-		a.store = file
-	}
-	var err error
-	a.live, err = split.NewLive(ctx, a.store, split.LiveConfig{
-		Initial: split.Percent(cfg.Split.SESPercent), Registerer: a.reg,
-	})
-	if err != nil {
-		return errors.Join(err, a.store.Close())
-	}
-	a.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_state_up", Help: "1 while the store of the split takes changes: Redis, or state.file.",
-	}, func() float64 {
-		if a.live.Current().Unsaved {
-			return 0
-		}
-		return 1
-	}))
-	if a.router, err = split.NewRouter(a.live, routerConfig(cfg, a.extra)); err != nil {
-		return errors.Join(err, a.store.Close())
-	}
-	return nil
 }
 
 // routerConfig is the part of the configuration that decides routes.

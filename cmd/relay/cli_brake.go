@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -29,12 +30,18 @@ until it is released. It needs no reason, no version and no disk, and is safe to
 		if err != nil {
 			return err
 		}
+		begun := time.Now()
 		s, answer, err := client.Brake(cmd.Context(), reason)
-		if err != nil || f.json {
-			return f.jsonOr(answer, err)
+		if err != nil {
+			return err
+		}
+		s, answer, took := everywhere(cmd.Context(), client, begun, s, answer)
+		if f.json {
+			return f.printJSON(answer)
 		}
 		fmt.Fprintf(c.out, "%s: SES gets nothing from now on; %s is asked for\n", c.paint().bold("BRAKE on"), percentText(&s.SESPercent))
-		fmt.Fprintf(c.out, "on          %s\n", instancesText(len(s.Instances)))
+		fmt.Fprintf(c.out, "applied     %s, %d ms after the command\n", appliedText(s), took.Milliseconds())
+		printUnsaved(c, s)
 		fmt.Fprintf(c.out, "release it  %s\n", releaseExample)
 		return nil
 	}
@@ -74,6 +81,7 @@ func newBrakeRelease(c *cli) *cobra.Command {
 		if before.Brake == nil {
 			return fmt.Errorf("the brake is not on; SES gets %s", percentText(&before.SESPercent))
 		}
+		begun := time.Now()
 		after, answer, err := client.Release(cmd.Context(), reason, before.ETag)
 		if err != nil {
 			return explainRefusal(cmd.Context(), client, before, err, "relay brake release --reason "+shellQuote(reason))
@@ -81,7 +89,7 @@ func newBrakeRelease(c *cli) *cobra.Command {
 		if !f.json {
 			fmt.Fprintln(c.out, "BRAKE off")
 		}
-		return reportChange(cmd.Context(), f, client, before, after, answer)
+		return reportChange(cmd.Context(), f, client, begun, before, after, answer)
 	}
 	return cmd
 }

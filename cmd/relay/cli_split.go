@@ -67,9 +67,7 @@ func printSplit(c *cli, s *apiclient.Split) {
 	fmt.Fprintf(c.out, "drawn by    %s\n", printable(s.By))
 	fmt.Fprintf(c.out, "version     %d, by %s, %s: %s\n", s.Version, printable(s.ChangedBy), when(s.ChangedAt), printable(s.Reason))
 	fmt.Fprintf(c.out, "applied     %s\n", appliedText(s))
-	if s.Unsaved {
-		fmt.Fprintln(c.out, p.yellow("not saved")+": a restart would forget it; look at the disk of state.file")
-	}
+	printUnsaved(c, s)
 }
 
 func brakeText(b *apiclient.Brake) string {
@@ -82,8 +80,12 @@ func appliedText(s *apiclient.Split) string {
 	text := fmt.Sprintf("by %d of %d instances", s.AppliedBy(), len(s.Instances))
 	var behind []string
 	for _, i := range s.Instances {
-		if i.Version < s.Version {
+		switch {
+		case s.AppliedAt(i):
+		case i.Version < s.Version:
 			behind = append(behind, fmt.Sprintf("%s is at version %d", printable(i.ID), i.Version))
+		default:
+			behind = append(behind, fmt.Sprintf("%s gives SES %s", printable(i.ID), percentText(i.Applied)))
 		}
 	}
 	if len(behind) > 0 {
@@ -130,11 +132,12 @@ func setSplit(ctx context.Context, f *apiFlags, client *apiclient.Client, hundre
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	after, answer, err := client.SetSplit(ctx, percent, reason, before.ETag, force)
 	if err != nil {
 		return explainRefusal(ctx, client, before, err, fmt.Sprintf("relay split set %s --reason %s", percent, shellQuote(reason)))
 	}
-	return reportChange(ctx, f, client, before, after, answer)
+	return reportChange(ctx, f, client, begun, before, after, answer)
 }
 
 // explainRefusal says what is missing or who was faster, and the command to repeat.
@@ -176,25 +179,35 @@ func explainStale(ctx context.Context, client *apiclient.Client, before *apiclie
 }
 
 // applyWait is how long a change may take on every instance: the contract's
-// second, and one more.
-const applyWait = 2 * time.Second
+// second, and one more. applyAsk is how often it is looked after.
+const (
+	applyWait = 2 * time.Second
+	applyAsk  = 20 * time.Millisecond
+)
+
+// everywhere waits until every instance applies a change that was begun then,
+// and returns the split as it is seen at the end and how long it took.
+func everywhere(ctx context.Context, client *apiclient.Client, begun time.Time, s *apiclient.Split, answer apiclient.Answer) (*apiclient.Split, apiclient.Answer, time.Duration) {
+	warning := s.Warning
+	for s.AppliedBy() < len(s.Instances) && time.Since(begun) < applyWait && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(applyAsk):
+		}
+		now, a, err := client.Split(ctx)
+		if err != nil || now.Version != s.Version {
+			break // somebody else's change, or nobody to ask: what is known stands
+		}
+		s, answer = now, a
+	}
+	s.Warning = warning
+	return s, answer, time.Since(begun)
+}
 
 // reportChange waits until every instance applies the new version, then prints
 // before and after.
-func reportChange(ctx context.Context, f *apiFlags, client *apiclient.Client, before, after *apiclient.Split, answer apiclient.Answer) error {
-	deadline := time.Now().Add(applyWait)
-	for after.AppliedBy() < len(after.Instances) && time.Now().Before(deadline) {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-		now, a, err := client.Split(ctx)
-		if err != nil || now.Version != after.Version {
-			break
-		}
-		after, answer = now, a
-	}
+func reportChange(ctx context.Context, f *apiFlags, client *apiclient.Client, begun time.Time, before, after *apiclient.Split, answer apiclient.Answer) error {
+	after, answer, took := everywhere(ctx, client, begun, after, answer)
 	if f.json {
 		return f.printJSON(answer)
 	}
@@ -205,14 +218,22 @@ func reportChange(ctx context.Context, f *apiFlags, client *apiclient.Client, be
 	}
 	fmt.Fprintf(f.c.out, "SES share   %s -> %s\n", percentText(from), p.bold(percentText(to)))
 	fmt.Fprintf(f.c.out, "version     %d -> %d\n", before.Version, after.Version)
-	fmt.Fprintf(f.c.out, "applied     %s\n", appliedText(after))
+	fmt.Fprintf(f.c.out, "applied     %s, %d ms after the command\n", appliedText(after), took.Milliseconds())
 	if after.Brake != nil {
 		fmt.Fprintln(f.c.out, p.red("BRAKE on")+": "+brakeText(after.Brake))
 	}
-	if after.Unsaved {
-		fmt.Fprintln(f.c.out, p.yellow("not saved")+": a restart would forget it; look at the disk of state.file")
-	}
+	printUnsaved(f.c, after)
 	return nil
+}
+
+// printUnsaved says what a change lacks that is in force here.
+func printUnsaved(c *cli, s *apiclient.Split) {
+	switch {
+	case s.Warning != "":
+		fmt.Fprintln(c.out, c.paint().yellow("not saved")+": "+printable(s.Warning))
+	case s.Unsaved:
+		fmt.Fprintln(c.out, c.paint().yellow("not saved")+": a restart would forget it; look at the disk of state.file, and at Redis")
+	}
 }
 
 // shellQuote quotes s for a shell.
@@ -241,11 +262,12 @@ func newSplitUndo(c *cli) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		begun := time.Now()
 		after, answer, err := client.Undo(cmd.Context(), reason, before.ETag, force)
 		if err != nil {
 			return explainRefusal(cmd.Context(), client, before, err, "relay split undo --reason "+shellQuote(reason))
 		}
-		return reportChange(cmd.Context(), f, client, before, after, answer)
+		return reportChange(cmd.Context(), f, client, begun, before, after, answer)
 	}
 	return cmd
 }

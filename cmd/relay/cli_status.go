@@ -134,7 +134,7 @@ func instanceNames(s *apiclient.Split) string {
 	var behind, even []string
 	for _, i := range s.Instances {
 		text := fmt.Sprintf("%s v%d", printable(i.ID), i.Version)
-		if i.Version < s.Version {
+		if !s.AppliedAt(i) {
 			behind = append(behind, text+" (behind)")
 		} else {
 			even = append(even, text)

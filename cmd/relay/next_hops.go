@@ -60,11 +60,23 @@ func (a *app) newCuenote(cfg *config.Config) (*cuenote.Client, error) {
 	c := cuenote.Config{
 		Address: cfg.Cuenote.Address, TLS: cuenote.TLSMode(cfg.Cuenote.TLS), CAFile: cfg.Cuenote.CAFile,
 		ServerName: cfg.Cuenote.ServerName, Username: cfg.Cuenote.Username,
-		Connections: cfg.Cuenote.Connections, Rate: cfg.Cuenote.Rate, Timeout: cfg.Cuenote.Timeout,
+		Connections: cfg.Cuenote.Connections, Rate: a.cuenoteRate(cfg), Timeout: cfg.Cuenote.Timeout,
 		Hostname: cfg.Hostname, Logger: a.log, Registerer: a.reg,
 	}
 	if cfg.Cuenote.Username != "" {
 		c.Password = cfg.CuenotePassword
 	}
 	return cuenote.New(c)
+}
+
+// cuenoteRate is this instance's part of cuenote.rate, which is the fleet's.
+func (a *app) cuenoteRate(cfg *config.Config) float64 {
+	return cfg.Cuenote.Rate / float64(max(1, a.fleetSize.Load()))
+}
+
+// shareCuenoteRate divides the rate anew.
+func (a *app) shareCuenoteRate(cfg *config.Config, up *upstreams) {
+	if cfg.Cuenote.Rate > 0 {
+		up.cuenote.SetRate(a.cuenoteRate(cfg))
+	}
 }

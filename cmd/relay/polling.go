@@ -23,10 +23,12 @@ func (a *app) poll(up *upstreams) {
 	ctx, cancel := context.WithCancel(context.Background())
 	up.stop = cancel
 	account := make(chan struct{}, 1)
-	go up.ses.PollAccount(ctx, ses.AccountPoll{Report: func(acc ses.Account, err error) {
-		a.reportAccount(acc, err)
-		offer(account)
-	}})
+	go up.ses.PollAccount(ctx, ses.AccountPoll{
+		Turn: func() bool { return a.pollsAccount(account) },
+		Report: func(acc ses.Account, err error) {
+			a.reportAccount(acc, err)
+			offer(account)
+		}})
 	identities := make(chan struct{}, 1)
 	a.identityTrouble.note(nil, time.Time{}) // the configuration may name them now
 	if len(a.cfg.Load().SES.Identities) == 0 && !a.extra.anySender {
@@ -42,6 +44,16 @@ func (a *app) poll(up *upstreams) {
 			return
 		}
 	}
+}
+
+// pollsAccount reports whether this instance asks for its fleet. If another one
+// does, the quota comes from there, and nobody has to wait for the answer here.
+func (a *app) pollsAccount(answered chan<- struct{}) bool {
+	if a.shared == nil || a.shared.quota.Turn() {
+		return true
+	}
+	offer(answered)
+	return false
 }
 
 func offer(c chan<- struct{}) {

@@ -86,8 +86,12 @@ func restartNeeded(old, new *config.Config) error {
 	changed("limits.connections_per_client", old.Limits.ConnectionsPerClient != new.Limits.ConnectionsPerClient)
 	changed("limits.memory", old.Limits.Memory != new.Limits.Memory)
 	changed("state.file", old.State.File != new.State.File)
+	changed("state.redis", old.State.Redis != new.State.Redis)
+	changed("state.prefix", old.State.Prefix != new.State.Prefix)
+	changed("state.secret_file", old.State.SecretFile != new.State.SecretFile)
 	changed("state.ledger_ttl", old.State.LedgerTTL != new.State.LedgerTTL)
 	changed("admin.address", old.Admin.Address != new.Admin.Address)
+	changed("admin.advertise", old.Admin.Advertise != new.Admin.Advertise)
 	changed("log.format", old.Log.Format != new.Log.Format)
 	return errors.Join(errs...)
 }

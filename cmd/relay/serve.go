@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/internal/quota"
 )
 
 // runServe runs the relay of a configuration file until SIGTERM or SIGINT,
@@ -49,7 +50,7 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	defer signal.Stop(hangups)
 	stopAdmin, err := a.serveAdmin()
 	if err != nil {
-		return errors.Join(err, a.store.Close())
+		return errors.Join(err, a.closeState())
 	}
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -57,7 +58,7 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	a.poll(a.upstreams.Load())
 	if err := a.smtp.Start(); err != nil {
 		stopAdmin()
-		return errors.Join(err, a.store.Close())
+		return errors.Join(err, a.closeState())
 	}
 	a.ready.Store(true)
 	cfg := a.cfg.Load()
@@ -74,7 +75,7 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	stopAdmin()
 	a.saveQuota(a.cfg.Load().State.File)
 	a.writeCloudWatch() // what the last minute had
-	return errors.Join(err, a.store.Close())
+	return errors.Join(err, a.closeState())
 }
 
 // waitForEnd reloads at SIGHUP until ctx ends.
@@ -129,8 +130,12 @@ func (a *app) drain() error {
 // background runs what repeats: the quota's snapshot, and another try to save
 // a split that the disk could not take.
 func (a *app) background(ctx context.Context) {
-	go every(ctx, time.Minute, func() { a.saveQuota(a.cfg.Load().State.File) })
 	go every(ctx, time.Minute, a.writeCloudWatch)
+	if a.shared != nil {
+		a.shared.start(a)
+		return
+	}
+	go every(ctx, time.Minute, func() { a.saveQuota(a.cfg.Load().State.File) })
 	go every(ctx, 10*time.Second, func() {
 		if !a.live.Current().Unsaved {
 			return
@@ -186,7 +191,11 @@ func (a *app) saveQuota(stateFile string) {
 	if stateFile == "" {
 		return
 	}
-	b, err := a.quota.Snapshot()
+	l, alone := a.quota.(*quota.Limiter)
+	if !alone {
+		return // a fleet's count is in Redis
+	}
+	b, err := l.Snapshot()
 	if err == nil {
 		err = writeFile(quotaFile(stateFile), b)
 	}
@@ -195,7 +204,7 @@ func (a *app) saveQuota(stateFile string) {
 	}
 }
 
-func (a *app) restoreQuota(stateFile string) {
+func (a *app) restoreQuota(l *quota.Limiter, stateFile string) {
 	if stateFile == "" {
 		return
 	}
@@ -204,7 +213,7 @@ func (a *app) restoreQuota(stateFile string) {
 		return
 	}
 	if err == nil {
-		err = a.quota.Restore(b)
+		err = l.Restore(b)
 	}
 	if err != nil {
 		a.log.Warn("the day's quota count could not be read: it starts from GetAccount", "file", quotaFile(stateFile), "error", err.Error())

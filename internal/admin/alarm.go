@@ -56,7 +56,7 @@ func splitAlarms(s *Status) (out []standing) {
 	}
 	behind := 0
 	for _, i := range s.Split.Instances {
-		if i.Version < s.Split.Version {
+		if i.Version < s.Split.Version || s.Split.Brake != nil && i.Applied > s.Split.Applied {
 			behind++
 		}
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -50,8 +51,15 @@ type Upstream struct {
 
 // Instance is one relay of the fleet and the split version that it applies.
 type Instance struct {
-	ID      string `json:"id"`
-	Version int64  `json:"version"`
+	ID      string        `json:"id"`
+	Version int64         `json:"version"`
+	Applied split.Percent `json:"applied"` // requested, under the brake
+}
+
+// Fleet is what the API knows of the other instances.
+type Fleet interface {
+	Instances() []Instance               // as heard last, this one among them
+	Look(ctx context.Context) []Instance // asked now, which takes a moment when Redis is away
 }
 
 // Alarm is something that a person should look at.
@@ -70,8 +78,8 @@ type Config struct {
 	Router    Explainer
 	Quota     func() quota.Status
 	Upstreams func() []Upstream
-	Instances func() []Instance // nil: this one only
-	Alarms    func() []Alarm    // nil: only those that the API finds itself
+	Fleet     Fleet          // nil: this instance alone
+	Alarms    func() []Alarm // nil: only those that the API finds itself
 	Ready     func() (ready, draining bool)
 	Stats     *Stats
 	Traces    *Traces

@@ -18,33 +18,43 @@ type SplitView struct {
 	Reason     string        `json:"reason"`
 	ChangedBy  string        `json:"changed_by"`
 	ChangedAt  time.Time     `json:"changed_at"`
-	Requested  split.Percent `json:"requested"` // what the operator set
-	Applied    split.Percent `json:"applied"`   // requested, under the brake
-	Eligible   *float64      `json:"eligible"`  // percent that the split and the rules left to SES; null without mail
-	Effective  *float64      `json:"effective"` // percent that SES accepted; both over five minutes
-	Brake      *split.Brake  `json:"brake"`     // null: not on
-	Unsaved    bool          `json:"unsaved"`   // a restart would forget it
+	Requested  split.Percent `json:"requested"`         // what the operator set
+	Applied    split.Percent `json:"applied"`           // requested, under the brake
+	Eligible   *float64      `json:"eligible"`          // percent that the split and the rules left to SES; null without mail
+	Effective  *float64      `json:"effective"`         // percent that SES accepted; both over five minutes
+	Brake      *split.Brake  `json:"brake"`             // null: not on
+	Unsaved    bool          `json:"unsaved"`           // a restart would forget it
+	Warning    string        `json:"warning,omitempty"` // of the change just made: in force, but not saved or not told to everybody
 	Instances  []Instance    `json:"instances"`
 }
 
 func (a *API) splitView(s *split.Snapshot, shares Shares) SplitView {
 	v := SplitView{Version: s.Version, SESPercent: s.SESPercent, By: a.Router.By(), Reason: s.Reason, ChangedBy: s.ChangedBy, ChangedAt: s.ChangedAt,
 		Requested: s.SESPercent, Applied: s.Applied(), Eligible: shares.Eligible, Effective: shares.Effective, Brake: s.Brake, Unsaved: s.Unsaved}
-	v.Instances = []Instance{{ID: a.Instance, Version: s.Version}}
-	if a.Config.Instances != nil {
-		v.Instances = a.Config.Instances()
+	v.Instances = []Instance{{ID: a.Instance, Version: s.Version, Applied: s.Applied()}}
+	if a.Fleet != nil {
+		v.Instances = a.Fleet.Instances()
 	}
 	return v
 }
 
-func (a *API) writeSplit(w http.ResponseWriter, s *split.Snapshot) error {
+// writeSplit answers with the split. saved is the error of a change that is in
+// force and not kept, or not known everywhere; nil otherwise.
+func (a *API) writeSplit(w http.ResponseWriter, r *http.Request, s *split.Snapshot, saved error) error {
 	w.Header().Set("ETag", etag(s.Version))
-	writeJSON(w, http.StatusOK, a.splitView(s, a.Stats.Shares()))
+	v := a.splitView(s, a.Stats.Shares())
+	if a.Fleet != nil {
+		v.Instances = a.Fleet.Look(r.Context())
+	}
+	if saved != nil {
+		v.Warning = saved.Error()
+	}
+	writeJSON(w, http.StatusOK, v)
 	return nil
 }
 
-func (a *API) getSplit(w http.ResponseWriter, _ *http.Request) error {
-	return a.writeSplit(w, a.Split.Current())
+func (a *API) getSplit(w http.ResponseWriter, r *http.Request) error {
+	return a.writeSplit(w, r, a.Split.Current(), nil)
 }
 
 // change is the body of what moves the split.
@@ -143,7 +153,7 @@ func (a *API) moved(w http.ResponseWriter, r *http.Request, action split.Action,
 		return err
 	}
 	a.auditChange(r, action, before, now, err)
-	return a.writeSplit(w, now)
+	return a.writeSplit(w, r, now, err)
 }
 
 func (a *API) getHistory(w http.ResponseWriter, r *http.Request) error {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -22,13 +23,19 @@ func TestHealth(t *testing.T) {
 	f.want(f.ask("GET", "/healthz", ""), 200)
 }
 
+// fakeFleet is a fixed list of instances.
+type fakeFleet []Instance
+
+func (f fakeFleet) Instances() []Instance           { return f }
+func (f fakeFleet) Look(context.Context) []Instance { return f }
+
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	c := &clock{epoch}
 	f := newFixture(t, func(_ *fixture, cfg *Config, _ *Settings) {
 		cfg.Now = c.Now
 		cfg.Stats = NewStats(nil, c.Now)
-		cfg.Instances = func() []Instance { return []Instance{{"relay-1", 1}, {"relay-2", 0}} }
+		cfg.Fleet = fakeFleet{{ID: "relay-1", Version: 1}, {ID: "relay-2"}}
 		cfg.Alarms = func() []Alarm { return []Alarm{{critical, "from elsewhere", epoch.Add(-time.Hour)}} }
 	})
 	status := func() (s Status) {

@@ -54,7 +54,7 @@ type Config struct {
 	Admin  string // base URL under which the others reach its API; "": they cannot
 	Build  string // the version of the relay
 	Live   *split.Live
-	Key    []byte // the fleet's secret, which signs what the instances tell each other; empty: nothing is told or believed
+	Key    []byte // the fleet's secret, which signs what the instances tell each other; empty: one that the instances share in Redis
 	Log    *slog.Logger
 	Client *http.Client // nil: one without proxy and redirects
 }
@@ -63,6 +63,7 @@ type Config struct {
 type Fleet struct {
 	Config
 	registry *registry
+	secrets  keyring
 	self     Instance
 
 	mu    sync.Mutex // guards what follows
@@ -83,7 +84,7 @@ type peer struct {
 const forgetAfter = 10 * time.Minute
 
 func newFleet(r *registry, cfg Config) *Fleet {
-	f := &Fleet{Config: cfg, registry: r, peers: map[string]peer{}, heard: map[string]time.Time{}, down: errors.New("nothing asked yet")}
+	f := &Fleet{Config: cfg, registry: r, secrets: keyring{fixed: cfg.Key}, peers: map[string]peer{}, heard: map[string]time.Time{}, down: errors.New("nothing asked yet")}
 	if f.Client == nil {
 		f.Client = plainClient()
 	}
@@ -124,6 +125,9 @@ func (f *Fleet) beat(ctx context.Context, s *split.Snapshot) error {
 		return err
 	}
 	all, err := f.registry.say(ctx, f.self.Run, string(says))
+	if err == nil {
+		err = f.registry.share(ctx, &f.secrets)
+	}
 	return f.learn(all, err)
 }
 

@@ -18,7 +18,8 @@ const replayAfter = 10 * time.Minute
 func (f *Fleet) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
-		if err != nil || len(f.Key) == 0 || !f.signed("brake", body, r.Header.Get(signature)) {
+		key := f.secrets.sealedWith("brake", body, r.Header.Get(signature))
+		if err != nil || key == nil {
 			http.Error(w, "not signed by an instance of this fleet", http.StatusForbidden)
 			return
 		}
@@ -35,7 +36,7 @@ func (f *Fleet) Handler() http.Handler {
 			f.Live.TakeBrake(m.Brake)
 			f.Log.Warn("brake: told by another instance", "from", m.From, "by", m.Brake.By, "reason", m.Brake.Reason)
 		}
-		w.Header().Set(signature, f.sign("braked", []byte(m.Nonce)))
+		w.Header().Set(signature, seal(key, "braked", []byte(m.Nonce)))
 		w.WriteHeader(http.StatusOK)
 	})
 }

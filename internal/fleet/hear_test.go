@@ -59,22 +59,21 @@ func TestHandler(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		signer := &Fleet{Config: Config{Key: []byte(c.key)}}
 		r := httptest.NewRequest(http.MethodPost, Path, strings.NewReader(c.body))
-		r.Header.Set(signature, signer.sign(c.purpose, []byte(c.body)))
+		r.Header.Set(signature, seal([]byte(c.key), c.purpose, []byte(c.body)))
 		w := httptest.NewRecorder()
 		f.Handler().ServeHTTP(w, r)
 		if braked := f.Live.Current().Applied() == 0; w.Code != c.want || braked != c.braked {
 			t.Errorf("%s: %d, braked %v; want %d, %v", c.name, w.Code, braked, c.want, c.braked)
 		}
-		if (w.Code == 200) != f.signed("braked", []byte("1"), w.Header().Get(signature)) {
+		if (w.Code == 200) != (f.secrets.sealedWith("braked", []byte("1"), w.Header().Get(signature)) != nil) {
 			t.Errorf("%s: the answer's signature is wrong", c.name)
 		}
 	}
 	f := alone(t)
-	f.Key = nil
+	f.secrets.fixed = nil
 	r := httptest.NewRequest(http.MethodPost, Path, strings.NewReader(encode(t, good)))
-	r.Header.Set(signature, f.sign("brake", []byte(encode(t, good))))
+	r.Header.Set(signature, seal(nil, "brake", []byte(encode(t, good))))
 	w := httptest.NewRecorder()
 	if f.Handler().ServeHTTP(w, r); w.Code != 403 {
 		t.Errorf("without a key: %d", w.Code)
@@ -89,7 +88,7 @@ func TestReplayAfterRelease(t *testing.T) {
 	body := encode(t, message{From: "b", Nonce: "1", Sent: now, Brake: split.Brake{By: "guard", Reason: "bounces", At: now}})
 	send := func() int {
 		r := httptest.NewRequest(http.MethodPost, Path, strings.NewReader(body))
-		r.Header.Set(signature, f.sign("brake", []byte(body)))
+		r.Header.Set(signature, seal([]byte("k"), "brake", []byte(body)))
 		w := httptest.NewRecorder()
 		f.Handler().ServeHTTP(w, r)
 		return w.Code

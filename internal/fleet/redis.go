@@ -21,6 +21,10 @@ const (
 	ioTimeout   = 500 * time.Millisecond // where no context is shorter
 )
 
+// noRetry: a command that is sent a second time because its answer was lost
+// takes tokens of the quota twice. The stores try again by themselves.
+const noRetry = -1
+
 // Dial returns the client for state.redis; it connects when it is used.
 //
 //	redis://[user:password@]host:6379[/db]       one server; rediss:// with TLS
@@ -82,7 +86,7 @@ func dialOne(address string, roots *x509.CertPool) (redis.UniversalClient, error
 		return nil, refused(err)
 	}
 	trust(o.TLSConfig, roots)
-	o.ContextTimeoutEnabled, o.DialerRetries, o.MaxRetries = true, 1, 1
+	o.ContextTimeoutEnabled, o.DialerRetries, o.MaxRetries = true, 1, noRetry
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = bounds(o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout)
 	o.MaintNotificationsConfig = quiet()
 	return redis.NewClient(o), nil
@@ -94,7 +98,7 @@ func dialCluster(address string, roots *x509.CertPool) (redis.UniversalClient, e
 		return nil, refused(err)
 	}
 	trust(o.TLSConfig, roots)
-	o.ContextTimeoutEnabled, o.DialerRetries, o.MaxRetries = true, 1, 1
+	o.ContextTimeoutEnabled, o.DialerRetries, o.MaxRetries = true, 1, noRetry
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = bounds(o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout)
 	o.MaintNotificationsConfig = quiet()
 	return redis.NewClusterClient(o), nil
@@ -106,7 +110,7 @@ func dialSentinel(address string, roots *x509.CertPool) (redis.UniversalClient, 
 		return nil, refused(err)
 	}
 	trust(o.TLSConfig, roots)
-	o.ContextTimeoutEnabled, o.DialerRetries, o.MaxRetries = true, 1, 1
+	o.ContextTimeoutEnabled, o.DialerRetries, o.MaxRetries = true, 1, noRetry
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = bounds(o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout)
 	return redis.NewFailoverClient(o), nil
 }

@@ -277,7 +277,7 @@ func TestTellNamesWhomItDidNotReach(t *testing.T) {
 	all := joinAll(t, 3, "redis://"+server.Addr)
 	server.Kill()
 	all[1].api.Close()
-	all[2].Key = []byte("another key")
+	all[2].secrets.fixed = []byte("another key")
 	err := all[0].Tell(t.Context(), split.Brake{By: "ops", Reason: "r", At: time.Now()}, 0)
 	if err == nil || !strings.Contains(err.Error(), "relay-2 (") || !strings.Contains(err.Error(), "relay-3 (answered 403") {
 		t.Fatal(err)
@@ -293,12 +293,46 @@ func TestTellNamesWhomItDidNotReach(t *testing.T) {
 		w.Header().Set(signature, r.Header.Get(signature))
 	}))
 	defer liar.Close()
-	if err := all[0].post(t.Context(), liar.URL, "n", []byte("x")); err == nil {
+	if err := all[0].post(t.Context(), liar.URL, []byte(secret), "n", []byte("x")); err == nil {
 		t.Error("an answer without signature was believed")
 	}
-	all[0].Key = nil
+	all[0].secrets.fixed = nil
 	if err := all[0].Tell(t.Context(), split.Brake{}, 0); err == nil {
 		t.Error("told without a key")
+	}
+}
+
+// Without state.secret_file the instances share a secret in Redis, and give it
+// back when Redis was emptied; an instance that came meanwhile is understood.
+func TestSecretOfTheFleet(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	url := "redis://" + server.Addr
+	all := []*member{join(t, url, "a", ""), join(t, url, "b", "")}
+	for _, m := range all {
+		sees(t, m, 2)
+	}
+	if _, err := server.Do("FLUSHALL"); err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, join(t, url, "c", ""))
+	for _, m := range all {
+		sees(t, m, 3)
+		eventually(t, 5*time.Second, "one secret", func() bool {
+			mine, first := m.secrets.all(), all[0].secrets.all()
+			return len(mine) > 0 && string(mine[0]) == string(first[0])
+		})
+	}
+	server.Kill()
+	for _, m := range all {
+		if err := m.Tell(t.Context(), split.Brake{By: "ops", Reason: "r", At: time.Now()}, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, m := range all {
+		if m.Live.Current().Brake == nil {
+			t.Errorf("%s was not told", m.ID)
+		}
 	}
 }
 

@@ -44,13 +44,14 @@ return redis.call('HVALS', KEYS[1])`)
 type registry struct {
 	client redis.UniversalClient
 	keys   []string
+	secret string // its key
 }
 
 // New returns an instance's view of its fleet. Nothing is asked of Redis until
 // Run. The prefix is state.prefix.
 func New(client redis.UniversalClient, prefix string, cfg Config) *Fleet {
 	tag := split.HashTag(prefix)
-	return newFleet(&registry{client, []string{tag + "instances", tag + "instances:seen"}}, cfg)
+	return newFleet(&registry{client, []string{tag + "instances", tag + "instances:seen"}, tag + "secret"}, cfg)
 }
 
 // say writes what an instance says, "" to leave, and returns all that live.
@@ -69,4 +70,27 @@ func (r *registry) say(ctx context.Context, run, says string) ([]Instance, error
 		}
 	}
 	return out, nil
+}
+
+// secretScript gives Redis a secret when it has none, and answers the one that
+// it has. KEYS secret; ARGV an offer.
+var secretScript = redis.NewScript(`
+local s = redis.call('GET', KEYS[1])
+if s then return s end
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]`)
+
+// share makes the secret the fleet's.
+func (r *registry) share(ctx context.Context, s *keyring) error {
+	if len(s.fixed) > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	k, err := secretScript.Run(ctx, r.client, []string{r.secret}, s.offer()).Text()
+	if err != nil {
+		return fmt.Errorf("redis: the fleet's secret: %w", err)
+	}
+	s.took(k)
+	return nil
 }

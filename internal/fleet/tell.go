@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,24 +43,13 @@ const (
 	maxMessage  = 8 << 10
 )
 
-// sign returns the signature of a body for a purpose.
-func (f *Fleet) sign(purpose string, body []byte) string {
-	m := hmac.New(sha256.New, f.Key)
-	m.Write([]byte(purpose + "\n"))
-	m.Write(body)
-	return hex.EncodeToString(m.Sum(nil))
-}
-
-func (f *Fleet) signed(purpose string, body []byte, given string) bool {
-	return hmac.Equal([]byte(f.sign(purpose, body)), []byte(given))
-}
-
 // Tell passes a brake to every instance known last, all at once, and returns
 // when each has answered or could not be reached. Its error names those that
 // lived last and were not reached. It is what split.RedisStore.Tell wants.
 func (f *Fleet) Tell(ctx context.Context, b split.Brake, version int64) error {
-	if len(f.Key) == 0 {
-		return errors.New("the other instances were not told: there is no fleet key")
+	keys := f.secrets.all()
+	if len(keys) == 0 {
+		return errors.New("the other instances were not told: Redis has not answered since the start, and there is no state.secret_file")
 	}
 	m := message{From: f.ID, Nonce: rand.Text(), Sent: time.Now().UTC(), Version: version, Brake: b}
 	body, err := json.Marshal(m)
@@ -74,7 +61,10 @@ func (f *Fleet) Tell(ctx context.Context, b split.Brake, version int64) error {
 	var missed []string
 	for _, p := range f.everybody() {
 		wg.Go(func() {
-			err := f.tellOne(ctx, p.Instance, m.Nonce, body)
+			err := f.tellOne(ctx, p.Instance, keys[0], m.Nonce, body)
+			if err == nil {
+				f.hasBraked(p.Run)
+			}
 			if err != nil && p.lives {
 				mu.Lock()
 				defer mu.Unlock()
@@ -105,12 +95,24 @@ func (f *Fleet) everybody() []addressee {
 	return out
 }
 
-func (f *Fleet) tellOne(ctx context.Context, to Instance, nonce string, body []byte) (err error) {
+// hasBraked notes what an instance has answered: without Redis it has no other
+// way to say so.
+func (f *Fleet) hasBraked(run string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for n := range f.known {
+		if i := &f.known[n]; i.Run == run {
+			i.Applied, i.Ceiling = 0, 0
+		}
+	}
+}
+
+func (f *Fleet) tellOne(ctx context.Context, to Instance, key []byte, nonce string, body []byte) (err error) {
 	if to.Admin == "" {
 		return errors.New("it has no address for the others")
 	}
 	for range tellTries {
-		if err = f.post(ctx, to.Admin+Path, nonce, body); err == nil || ctx.Err() != nil {
+		if err = f.post(ctx, to.Admin+Path, key, nonce, body); err == nil || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -118,7 +120,7 @@ func (f *Fleet) tellOne(ctx context.Context, to Instance, nonce string, body []b
 }
 
 // post sends one message, and believes only a signed answer.
-func (f *Fleet) post(ctx context.Context, url, nonce string, body []byte) error {
+func (f *Fleet) post(ctx context.Context, url string, key []byte, nonce string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
@@ -126,14 +128,14 @@ func (f *Fleet) post(ctx context.Context, url, nonce string, body []byte) error 
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set(signature, f.sign("brake", body))
+	r.Header.Set(signature, seal(key, "brake", body))
 	answer, err := f.Client.Do(r)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(answer.Body, maxMessage))
-	if answer.StatusCode != http.StatusOK || !f.signed("braked", []byte(nonce), answer.Header.Get(signature)) {
+	if answer.StatusCode != http.StatusOK || !hmac.Equal([]byte(answer.Header.Get(signature)), []byte(seal(key, "braked", []byte(nonce)))) {
 		return fmt.Errorf("answered %s", answer.Status)
 	}
 	return nil

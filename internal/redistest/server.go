@@ -139,6 +139,15 @@ func (s *Server) Until(command, text string) error {
 	}
 }
 
+// Once sends a command, and returns an error when its answer lacks text.
+func (s *Server) Once(command, text string) error {
+	answer, err := s.Do(command)
+	if err == nil && !strings.Contains(answer, text) {
+		err = fmt.Errorf("redis-server at %s: %s: %q", s.Addr, command, answer)
+	}
+	return err
+}
+
 // Do sends one inline command and returns the answer's first kilobytes.
 func (s *Server) Do(command string) (string, error) {
 	c, err := net.DialTimeout("tcp", s.Addr, time.Second)

@@ -32,6 +32,7 @@ type RedisStore struct {
 	mirror               *mirror
 	live                 *Live // from NewLive
 	kick                 chan struct{}
+	loadPause            time.Duration // between two tries of Load
 
 	mu   sync.Mutex // guards what follows
 	down error      // of the last command; nil: Redis answers
@@ -52,7 +53,7 @@ func NewRedisStore(client redis.UniversalClient, prefix, file string) (*RedisSto
 		return nil, err
 	}
 	tag := HashTag(prefix)
-	return &RedisStore{client: client, mirror: m, kick: make(chan struct{}, 1),
+	return &RedisStore{client: client, mirror: m, kick: make(chan struct{}, 1), loadPause: pollEvery / 2,
 		keyState: tag + "split", keyHistory: tag + "split:history", channel: tag + "split",
 		down: errors.New("nothing asked yet")}, nil
 }
@@ -92,14 +93,10 @@ const loadTries = 3
 
 // Load returns what Redis and state.file hold, joined. Redis away: the file's.
 // Neither: 0 %, which is no answer that somebody gave but a safe place to start.
+// Only a Redis that answers and has nothing, for as long as the other instances
+// need to give it back what it lost, leaves the word to the configuration.
 func (s *RedisStore) Load(ctx context.Context) (State, bool, error) {
-	var got stored
-	var err error
-	for range loadTries {
-		if got, err = s.read(ctx); err == nil || errors.Is(err, errNewer) {
-			break
-		}
-	}
+	got, err := s.readSoon(ctx)
 	if errors.Is(err, errNewer) {
 		return State{}, false, err
 	}
@@ -111,9 +108,27 @@ func (s *RedisStore) Load(ctx context.Context) (State, bool, error) {
 		return got.state, true, nil
 	case kept:
 		return file, true, nil
+	case err == nil && got.raw == "":
+		return State{}, false, nil
 	}
 	return State{Ceiling: Full, Value: Value{ChangedBy: "relay", ChangedAt: time.Now().UTC().Round(0),
 		Reason: "neither Redis nor state.file holds a split"}}, true, nil
+}
+
+// readSoon reads until Redis answers with a state, a short time.
+func (s *RedisStore) readSoon(ctx context.Context) (got stored, err error) {
+	for range loadTries {
+		if got, err = s.read(ctx); got.found || errors.Is(err, errNewer) {
+			return got, err
+		}
+		if err == nil {
+			select {
+			case <-time.After(s.loadPause):
+			case <-ctx.Done():
+			}
+		}
+	}
+	return got, err
 }
 
 // attempts bounds how often a change starts again because others were faster.

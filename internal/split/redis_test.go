@@ -54,6 +54,7 @@ func join(t testing.TB, client redis.UniversalClient, file string) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
+	store.loadPause = time.Millisecond
 	live, err := NewLive(context.Background(), store, LiveConfig{Initial: 4200})
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +128,7 @@ func fleetScenario(t *testing.T, client func(*testing.T) redis.UniversalClient) 
 	c := client(t)
 	fleet := []*member{join(t, c, ""), join(t, c, ""), join(t, c, "")}
 	a, b := fleet[0], fleet[1]
-	reach(t, time.Second, "0 %, nothing stored", func(s *Snapshot) bool { return s.Version == 0 && s.Applied() == 0 }, fleet...)
+	reach(t, time.Second, "the configuration's 42 %, nothing stored", func(s *Snapshot) bool { return s.Version == 0 && s.Applied() == 4200 }, fleet...)
 	must(t)(a.Set(t.Context(), 0, 1000, "week 1", "ops"))
 	reach(t, 2*time.Second, "10 %", at(1, 1000), fleet...)
 	must(t)(b.Set(t.Context(), 1, 5000, "week 2", "ops"))
@@ -147,7 +148,7 @@ func fleetScenario(t *testing.T, client func(*testing.T) redis.UniversalClient) 
 		if err != nil || len(h) != 6 {
 			t.Fatalf("%d changes, %v", len(h), err)
 		}
-		if h[0].Action != ActionRelease || h[2].Action != ActionBrake || h[2].Who != "guard" || h[5].Reason != "week 1" || h[5].Before != 0 || h[5].After != 1000 {
+		if h[0].Action != ActionRelease || h[2].Action != ActionBrake || h[2].Who != "guard" || h[5].Reason != "week 1" || h[5].Before != 4200 || h[5].After != 1000 {
 			t.Errorf("%+v", h)
 		}
 	}

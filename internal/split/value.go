@@ -109,7 +109,7 @@ var (
 	ErrNoUndo   = errors.New("there is no earlier value to return to")
 	ErrNoBrake  = errors.New("the brake is not on")
 	ErrNotSaved = errors.New("in force, but not saved: a restart would forget it")
-	ErrRefused  = errors.New("the change could not be saved and was not made: put the disk of state.file in order and repeat")
+	ErrRefused  = errors.New("the change could not be saved and was not made: put what keeps the split in order (Redis, or the disk of state.file) and repeat")
 )
 
 // maxText bounds who and why.

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -404,6 +405,52 @@ var keyTests = []keyTest{
 		}
 		s.relay.get(s.t, "/v1/split", &now)
 		return fmt.Sprint(now.SESPercent)
+	}},
+	{key: "state.redis", a: `""`, b: `"redis://{REDIS}"`, wantA: "alone", wantB: "2 instances, 33 %", see: func(s *keyStage) string {
+		if s.redis == nil {
+			if s.relay.instances(s.t) != 1 {
+				s.t.Error("a fleet without Redis")
+			}
+			return "alone"
+		}
+		o := relayOptions{ses: s.ses.URL(), cuenote: s.cuenote.Addr(), smtp: freePort(s.t), admin: freePort(s.t), plain: true,
+			set: settings{"state.redis": "redis://" + s.redis.Addr}}
+		second := startRelay(s.t, o)
+		s.relay.split(s.t, "33")
+		eventually(s.t, 10*time.Second, "the second follows", func() error {
+			if n := second.instances(s.t); n != 2 || second.percent(s.t) != 33 {
+				return fmt.Errorf("%d instances, %v %%", n, second.percent(s.t))
+			}
+			return nil
+		})
+		return "2 instances, 33 %"
+	}},
+	{key: "state.prefix", a: `"relay:"`, b: `"other:"`, wantA: `\{relay:\}split`, wantB: `\{other:\}split`, base: settings{"state.redis": `"redis://{REDIS}"`}, see: func(s *keyStage) string {
+		s.relay.split(s.t, "33")
+		for _, prefix := range []string{"{relay:}", "{other:}"} {
+			if got, err := s.redis.Do("EXISTS " + prefix + "split"); err == nil && strings.HasPrefix(got, ":1") {
+				return prefix + "split"
+			}
+		}
+		return "no key"
+	}},
+	{key: "state.secret_file", a: `""`, b: "{MASK}", wantA: "shared in Redis", wantB: "from the file", base: settings{"state.redis": `"redis://{REDIS}"`}, see: func(s *keyStage) string {
+		eventually(s.t, 10*time.Second, "a heartbeat", func() error { return s.redis.Once("EXISTS {relay:}instances", ":1") })
+		if s.redis.Until("EXISTS {relay:}secret", ":1") == nil {
+			return "shared in Redis"
+		}
+		return "from the file"
+	}},
+	{key: "admin.advertise", a: `""`, b: "http://192.0.2.7:8025", wantA: "http://127.0.0.1:", wantB: "http://192.0.2.7:8025", base: settings{"state.redis": `"redis://{REDIS}"`}, see: func(s *keyStage) string {
+		var said string
+		eventually(s.t, 10*time.Second, "a heartbeat", func() (err error) {
+			if said, err = s.redis.Do("HVALS {relay:}instances"); err == nil && !strings.Contains(said, "admin") {
+				err = errors.New(said)
+			}
+			return err
+		})
+		_, said, _ = strings.Cut(said, `"admin":"`)
+		return said
 	}},
 	{key: "traffic.peak_per_minute", a: "60", b: "10000000", wantA: "(?s).*(YES|PERHAPS)", wantB: "(?s)NO", see: (*keyStage).plan},
 	{key: "traffic.per_day", a: "1000", b: "100000000", wantA: "(?s).*(YES|PERHAPS)", wantB: "(?s)NO", see: (*keyStage).plan},

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"sesrelay/internal/redistest"
 	"sesrelay/internal/simulator"
 )
 
@@ -30,6 +32,8 @@ type keyStage struct {
 	t    *testing.T
 	vars map[string]string // {NAME} in values
 	more *hops             // a second pair of next hops
+
+	redis *redistest.Server // where the row's values name {REDIS}
 }
 
 // laterKeys are refused by this version unless they have their default: that
@@ -40,7 +44,6 @@ var laterKeys = map[string]string{
 	"rollout.rollback_to": "zero", "rollout.notify.webhook": "https://example.jp/", "rollout.notify.sns_topic": "arn:aws:sns:x",
 	"rollout.guard.success_min": "90", "rollout.guard.delay_max": "1m", "rollout.guard.bounce_max": "1", "rollout.guard.complaint_max": "1",
 	"rollout.guard.min_messages": "10", "rollout.guard.window": "1m", "rollout.guard.no_data_max": "1m",
-	"state.redis": "redis://127.0.0.1:6379", "state.prefix": `"other:"`,
 	"cloudwatch_metrics.enabled": "true", "cloudwatch_metrics.project": "other", "cloudwatch_metrics.environment": "other",
 }
 
@@ -147,6 +150,10 @@ func (k *keyTest) saw(t *testing.T, value string) string {
 	h.mayAbort, s.more.mayAbort = true, true
 	o := relayOptions{ses: h.ses.URL(), cuenote: h.cuenote.Addr(), smtp: freePort(t), admin: freePort(t), plain: true, set: settings{}}
 	s.vars = s.variables(h)
+	if strings.Contains(fmt.Sprint(value, k.base), "{REDIS}") {
+		s.redis = startRedis(t)
+		s.vars["REDIS"] = s.redis.Addr
+	}
 	maps.Copy(o.set, k.base)
 	if k.key == "admin.address" {
 		o.admin = s.fill(value, &o)

@@ -23,6 +23,7 @@ type Split struct {
 	Applied    *float64   `json:"applied"`   // requested, under the brake; nil when the relay does not say
 	Brake      *Brake     `json:"brake"`     // nil: not on
 	Unsaved    bool       `json:"unsaved"`   // a restart would forget it
+	Warning    string     `json:"warning"`   // of the change just made: not saved, or not told to everybody
 	Instances  []Instance `json:"instances"`
 
 	ETag string `json:"-"` // for If-Match
@@ -37,19 +38,29 @@ type Brake struct {
 
 // Instance is one relay of the fleet and the split version that it applies.
 type Instance struct {
-	ID      string `json:"id"`
-	Version int64  `json:"version"`
+	ID      string   `json:"id"`
+	Version int64    `json:"version"`
+	Applied *float64 `json:"applied"` // percent, under the brake; nil when the relay does not say
 }
 
-// AppliedBy counts the instances that apply the split's version or a later one.
+// AppliedBy counts the instances that apply the split.
 func (s *Split) AppliedBy() int {
 	n := 0
 	for _, i := range s.Instances {
-		if i.Version >= s.Version {
+		if s.AppliedAt(i) {
 			n++
 		}
 	}
 	return n
+}
+
+// AppliedAt reports whether an instance applies the split's version or a later
+// one and, while the brake is on, no more than the brake allows.
+func (s *Split) AppliedAt(i Instance) bool {
+	if s.Brake != nil && s.Applied != nil && i.Applied != nil && *i.Applied > *s.Applied {
+		return false
+	}
+	return i.Version >= s.Version
 }
 
 // Plan says whether a percentage can be carried: GET /v1/split/plan.

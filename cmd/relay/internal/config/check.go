@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"reflect"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ func check(r *report, c *Config) {
 	checkCuenote(r, c)
 	checkTimes(r, c)
 	checkAdmin(r, c)
+	checkState(r, c)
 	checkSteps(r, c)
 }
 
@@ -212,6 +214,24 @@ func checkAdmin(r *report, c *Config) {
 	checkNetworks(r, "admin.networks.admin", n.Admin, why)
 	checkNetworks(r, "admin.networks.readonly", n.ReadOnly, why)
 	checkNetworks(r, "admin.networks.monitoring", n.Monitoring, why)
+}
+
+// checkState warns of what would not be as it looks.
+func checkState(r *report, c *Config) {
+	if c.State.Redis == "" {
+		if c.State.SecretFile != "" {
+			r.warn("state.secret_file", "there is no state.redis, so there are no other instances to talk with", "write state.redis, or remove it")
+		}
+		return
+	}
+	u, err := url.Parse(c.State.Redis)
+	if err != nil {
+		return // reported when it was read
+	}
+	if c.Admin.Advertise == "" && isLoopback(c.Admin.Address) && !isLoopback(net.JoinHostPort(u.Hostname(), "0")) {
+		r.warn("admin.address", "the other instances cannot reach it: while Redis is away a brake stays on this machine",
+			"write an address of the network with admin.tokens_file, or admin.advertise")
+	}
 }
 
 // checkSteps refuses a step that does two things or none.

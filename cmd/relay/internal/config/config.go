@@ -121,10 +121,11 @@ type Quota struct {
 
 // State says where shared and lasting state is kept.
 type State struct {
-	Redis     string        `key:"redis" form:"redis" secret:"yes" later:"one instance keeps its state in memory and in state.file"`
-	Prefix    string        `key:"prefix" later:"it belongs to state.redis"`
-	File      string        `key:"file" form:"file"`
-	LedgerTTL time.Duration `key:"ledger_ttl" min:"1m" max:"168h"`
+	Redis      string        `key:"redis" form:"redis" secret:"yes"`
+	Prefix     string        `key:"prefix" form:"prefix"`
+	SecretFile string        `key:"secret_file" form:"file"`
+	File       string        `key:"file" form:"file"`
+	LedgerTTL  time.Duration `key:"ledger_ttl" min:"1m" max:"168h"`
 }
 
 // Traffic is the peak that "relay split plan" reckons with; 0 = as measured.
@@ -150,6 +151,7 @@ type Drain struct {
 // Admin is the HTTP API and the console.
 type Admin struct {
 	Address    string   `key:"address" form:"address" required:"yes"`
+	Advertise  string   `key:"advertise" form:"url"` // base URL for the other instances; "" = derived
 	TokensFile string   `key:"tokens_file" form:"file"`
 	Networks   Networks `key:"networks"`
 }

@@ -75,11 +75,12 @@ var docs = map[string]string{
 	"quota.max_wait":     "How long a mail may wait for the rate.",
 	"quota.on_exhausted": "After that wait, or when the day is spent: `cuenote` sends it there, `defer` answers 451.",
 
-	"state":            "Where shared and lasting state is kept.",
-	"state.redis":      "`redis://` or `rediss://`; empty: in memory, for one instance.",
-	"state.prefix":     "Of all keys in Redis: several fleets in one Redis.",
-	"state.file":       "Keeps the last split and its history across restarts, written atomically. Empty: a restart begins with `split.ses_percent`.",
-	"state.ledger_ttl": "How long the duplicate ledger remembers an accepted message. Longer than the client's retries.",
+	"state":             "Where shared and lasting state is kept.",
+	"state.redis":       "Redis or Valkey, which many instances share: `redis://[user:password@]host:6379[/db]`, `rediss://` with TLS (`?ca_file=PATH` for an authority of your own), `?cluster=true&addr=host2:6379` for a cluster, `?master_name=NAME&addr=host2:26379` for Sentinel. Empty: in memory, for one instance.",
+	"state.prefix":      "Of all keys in Redis: several fleets in one Redis. All keys of a fleet are in one hash slot.",
+	"state.secret_file": "A secret of the fleet, in one line, that signs what the instances tell each other when Redis is away. Empty: one that they share in Redis.",
+	"state.file":        "Keeps the last split and its history across restarts, written atomically. With `state.redis` too: what an instance knows that starts while Redis is away. Empty: a restart begins with `split.ses_percent`, or with Redis's value.",
+	"state.ledger_ttl":  "How long the duplicate ledger remembers an accepted message. Longer than the client's retries.",
 
 	"traffic":                        "The peak that `relay split plan` reckons with; 0 is as measured.",
 	"traffic.peak_per_minute":        "Messages in the busiest minute.",
@@ -120,6 +121,7 @@ var docs = map[string]string{
 
 	"admin":                     "The HTTP API, the metrics and the console.",
 	"admin.address":             "Host and port. Other than loopback only with `tokens_file`.",
+	"admin.advertise":           "The base URL at which the other instances of the fleet reach this API, such as `http://10.0.1.5:8025`. Empty: from `admin.address` or, when that is every address of the machine, from the way to Redis.",
 	"admin.tokens_file":         "`role:name:token-hash` per line, roles admin, readonly, monitoring; `relay token new` prints one. Without it the API serves loopback only.",
 	"admin.networks":            "From where each role may come, token or not.",
 	"admin.networks.admin":      "May change the split.",

@@ -21,6 +21,7 @@ var forms = map[string]func(string) *valueError{
 	"region":            checkRegion,
 	"url":               checkURL,
 	"redis":             checkRedis,
+	"prefix":            checkPrefix,
 	"configuration_set": checkConfigurationSet,
 	"namespace":         checkNamespace,
 }
@@ -130,6 +131,14 @@ func checkRedis(s string) *valueError {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Hostname() == "" {
 		return badValue("is not a Redis address", "write redis://host:6379 or rediss://host:6379")
+	}
+	return nil
+}
+
+// checkPrefix keeps the braces for the hash tag of a cluster.
+func checkPrefix(s string) *valueError {
+	if len(s) > 100 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '{' || r == '}' }) {
+		return badValue("is not a prefix of keys", "write letters, digits and : such as relay:")
 	}
 	return nil
 }
