@@ -39,7 +39,7 @@ func shareInterval(k, n int64) (low, high float64) {
 // solve returns the least p in 0..1 for which reached is true.
 func solve(reached func(float64) bool) float64 {
 	low, high := 0.0, 1.0
-	for range 50 {
+	for range 32 { // to 2e-10
 		if p := (low + high) / 2; reached(p) {
 			high = p
 		} else {

@@ -19,13 +19,8 @@ type Guard struct {
 // by chance in less than one of 200 looks.
 func (g *Guard) Judge(f *Figures) Judgement {
 	j := newJudgement()
-	accepted := f.acceptance(&f.SES, g.Limits, g.Goal, "SES").guarded(g.MinMessages)
-	control := f.acceptance(&f.Cuenote, g.Limits, g.Goal, "Cuenote").guarded(g.MinMessages)
-	j.add(unlessBoth(accepted, control))
-
-	late := delay{&f.SES.Delay, g.DelayMax, g.Goal.DelayMax, "through SES"}
-	other := delay{&f.Cuenote.Delay, g.DelayMax, g.Goal.DelayMax, "through Cuenote"}
-	j.add(unlessBoth(late.guarded(g.MinMessages), other.guarded(g.MinMessages)))
+	j.add(g.unlessBoth(f.acceptance(&f.SES, g.Limits, g.Goal, "SES"), f.acceptance(&f.Cuenote, g.Limits, g.Goal, "Cuenote")))
+	j.add(g.unlessBoth(&delay{&f.SES.Delay, g.DelayMax, g.Goal.DelayMax, "through SES"}, &delay{&f.Cuenote.Delay, g.DelayMax, g.Goal.DelayMax, "through Cuenote"}))
 
 	if f.Events == nil {
 		return j
@@ -37,10 +32,14 @@ func (g *Guard) Judge(f *Figures) Judgement {
 	return j
 }
 
-// unlessBoth takes a rollback back when Cuenote shows the same at the same
-// time: moving mail there would not help, and the fault is elsewhere.
-func unlessBoth(c, control Criterion) Criterion {
-	if c.Verdict == Rollback && control.Verdict == Rollback {
+// unlessBoth judges SES, and takes a rollback back when Cuenote shows the same
+// at the same time: moving mail there would not help, and the fault is elsewhere.
+func (g *Guard) unlessBoth(ses, cuenote interface{ guarded(least int64) Criterion }) Criterion {
+	c := ses.guarded(g.MinMessages)
+	if c.Verdict != Rollback {
+		return c
+	}
+	if control := cuenote.guarded(g.MinMessages); control.Verdict == Rollback {
 		c.Verdict = Hold
 		c.Text += "; but so it is with Cuenote: " + control.Text
 	}

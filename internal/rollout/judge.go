@@ -87,8 +87,13 @@ func (r *rate) guarded(least int64) Criterion {
 // gated judges for a gate: the whole interval keeps the limit.
 func (r *rate) gated(least int64) Criterion {
 	c := r.criterion()
-	_, high := shareInterval(r.bad, r.n)
-	limit := r.share(r.limit)
+	limit, high := r.share(r.limit), 1.0 // of the bad ones
+	if i := c.Interval; i != nil {
+		high = i.High / 100
+		if r.least {
+			high = 1 - i.Low/100
+		}
+	}
 	switch {
 	case r.n < least:
 		c.Text += fmt.Sprintf("; %d are needed to judge", least)

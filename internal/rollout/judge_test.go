@@ -29,7 +29,7 @@ func figures(ses, cuenote Hop, events *Reported) *Figures {
 	return f
 }
 
-func reports(delivery, bounce, complaint, reject int64) *Reported {
+func said(delivery, bounce, complaint, reject int64) *Reported {
 	return &Reported{Send: delivery + bounce + reject, Delivery: delivery, Bounce: bounce, Complaint: complaint, Reject: reject}
 }
 
@@ -57,7 +57,7 @@ func TestGuard(t *testing.T) {
 		f    *Figures
 		want string // criteria that do not pass
 	}{
-		{"in order", figures(fine, fine, reports(10_000, 10, 1, 0)), ""},
+		{"in order", figures(fine, fine, said(10_000, 10, 1, 0)), ""},
 		{"in order, blind", figures(fine, fine, nil), ""},
 		{"no mail at all", figures(Hop{}, fine, nil), "acceptance hold, delay hold"},
 		{"1 failure in 20 is not 95 %", figures(hop(19, 1, 0, 0), fine, nil), "acceptance hold, delay hold"},
@@ -72,12 +72,12 @@ func TestGuard(t *testing.T) {
 		{"5 minutes at the 95th percentile", figures(late, fine, nil), "delay rollback"},
 		{"5 minutes with both", figures(late, late, nil), "delay hold"},
 		{"4:55 with everybody", figures(hop(9_000, 0, 0, 295*time.Second), fine, nil), ""},
-		{"bounces at the limit", figures(fine, fine, reports(9_500, 500, 0, 0)), "success rollback, bounce rollback"},
-		{"bounces above the goal", figures(fine, fine, reports(9_600, 400, 0, 0)), ""},
-		{"too few reports", figures(fine, fine, reports(100, 90, 0, 0)), "success hold, bounce hold, complaint hold"},
-		{"rejects are failures and no bounces", figures(fine, fine, reports(9_000, 0, 0, 1_000)), "success rollback"},
-		{"complaints", figures(fine, fine, reports(10_000, 0, 60, 0)), "complaint rollback"},
-		{"one complaint in 200 is not 0.5 %", figures(fine, fine, reports(200, 0, 1, 0)), "complaint hold"},
+		{"bounces at the limit", figures(fine, fine, said(9_500, 500, 0, 0)), "success rollback, bounce rollback"},
+		{"bounces above the goal", figures(fine, fine, said(9_600, 400, 0, 0)), ""},
+		{"too few reports", figures(fine, fine, said(100, 90, 0, 0)), "success hold, bounce hold, complaint hold"},
+		{"rejects are failures and no bounces", figures(fine, fine, said(9_000, 0, 0, 1_000)), "success rollback"},
+		{"complaints", figures(fine, fine, said(10_000, 0, 60, 0)), "complaint rollback"},
+		{"one complaint in 200 is not 0.5 %", figures(fine, fine, said(200, 0, 1, 0)), "complaint hold"},
 	} {
 		j := theGuard.Judge(c.f)
 		if got := verdicts(j); got != c.want {
@@ -103,7 +103,7 @@ func TestGuardSilence(t *testing.T) {
 		{200, 10 * time.Minute, Rollback},
 		{1e6, time.Minute, Pass},
 	} {
-		f := figures(fine, fine, reports(10_000, 0, 0, 0))
+		f := figures(fine, fine, said(10_000, 0, 0, 0))
 		f.Unreported, f.SilentFor = c.unreported, c.silent
 		j := theGuard.Judge(f)
 		if j.Verdict != c.want {
@@ -125,20 +125,20 @@ func TestGate(t *testing.T) {
 		want  Verdict
 		words string // in the reasons
 	}{
-		{"in order", figures(fine, fine, reports(10_000, 10, 0, 0)), Pass, ""},
+		{"in order", figures(fine, fine, said(10_000, 10, 0, 0)), Pass, ""},
 		{"blind", figures(fine, fine, nil), Hold, "blind to delivery"},
-		{"no mail", figures(Hop{}, fine, reports(0, 0, 0, 0)), Hold, "no figures"},
-		{"nothing reported", figures(fine, fine, reports(0, 0, 0, 0)), Hold, "success: no figures"},
-		{"199 of 199", figures(hop(199, 0, 0, 0), fine, reports(10_000, 0, 0, 0)), Hold, "200 are needed"},
-		{"200 of 200 show 97.4 %, not 99.5 %", figures(hop(200, 0, 0, 0), fine, reports(10_000, 0, 0, 0)), Hold, "does not yet show 99.5 %"},
-		{"2000 of 2000 do", figures(hop(2_000, 0, 0, 0), fine, reports(10_000, 0, 0, 0)), Pass, ""},
-		{"99.4 %", figures(hop(9_940, 60, 0, 0), fine, reports(10_000, 0, 0, 0)), Hold, "99.5 % is asked for"},
-		{"exactly 99.5 %", figures(hop(9_950, 50, 0, 0), fine, reports(10_000, 0, 0, 0)), Hold, "does not yet show"},
-		{"a minute", figures(hop(10_000, 0, 0, time.Minute), fine, reports(10_000, 0, 0, 0)), Pass, ""},
-		{"more than a minute", figures(hop(10_000, 0, 0, 61*time.Second), fine, reports(10_000, 0, 0, 0)), Hold, "at most 1m0s is asked for"},
-		{"bounces", figures(fine, fine, reports(9_900, 100, 0, 0)), Hold, "0.5 % is asked for"},
-		{"complaints, which the guard sees", figures(fine, fine, reports(10_000, 0, 60, 0)), Hold, "the guard: "},
-		{"a fault of both holds too", figures(hop(5_000, 5_000, 0, 0), hop(5_000, 5_000, 0, 0), reports(10_000, 0, 0, 0)), Hold, "Cuenote"},
+		{"no mail", figures(Hop{}, fine, said(0, 0, 0, 0)), Hold, "no figures"},
+		{"nothing reported", figures(fine, fine, said(0, 0, 0, 0)), Hold, "success: no figures"},
+		{"199 of 199", figures(hop(199, 0, 0, 0), fine, said(10_000, 0, 0, 0)), Hold, "200 are needed"},
+		{"200 of 200 show 97.4 %, not 99.5 %", figures(hop(200, 0, 0, 0), fine, said(10_000, 0, 0, 0)), Hold, "does not yet show 99.5 %"},
+		{"2000 of 2000 do", figures(hop(2_000, 0, 0, 0), fine, said(10_000, 0, 0, 0)), Pass, ""},
+		{"99.4 %", figures(hop(9_940, 60, 0, 0), fine, said(10_000, 0, 0, 0)), Hold, "99.5 % is asked for"},
+		{"exactly 99.5 %", figures(hop(9_950, 50, 0, 0), fine, said(10_000, 0, 0, 0)), Hold, "does not yet show"},
+		{"a minute", figures(hop(10_000, 0, 0, time.Minute), fine, said(10_000, 0, 0, 0)), Pass, ""},
+		{"more than a minute", figures(hop(10_000, 0, 0, 61*time.Second), fine, said(10_000, 0, 0, 0)), Hold, "at most 1m0s is asked for"},
+		{"bounces", figures(fine, fine, said(9_900, 100, 0, 0)), Hold, "0.5 % is asked for"},
+		{"complaints, which the guard sees", figures(fine, fine, said(10_000, 0, 60, 0)), Hold, "the guard: "},
+		{"a fault of both holds too", figures(hop(5_000, 5_000, 0, 0), hop(5_000, 5_000, 0, 0), said(10_000, 0, 0, 0)), Hold, "Cuenote"},
 	} {
 		guard := theGuard.Judge(c.f)
 		j := theGate.Judge(c.f, &guard)
@@ -146,7 +146,7 @@ func TestGate(t *testing.T) {
 			t.Errorf("%s: %s %q", c.name, j.Verdict, j.Reasons)
 		}
 	}
-	f := figures(fine, fine, reports(10_000, 0, 0, 0))
+	f := figures(fine, fine, said(10_000, 0, 0, 0))
 	f.Unreported, f.SilentFor = 500, 6*time.Minute
 	guard := theGuard.Judge(f)
 	if j := theGate.Judge(f, &guard); j.Verdict != Hold {
@@ -157,7 +157,7 @@ func TestGate(t *testing.T) {
 // Every reason has its numbers.
 func TestReasonsInWordsAndNumbers(t *testing.T) {
 	t.Parallel()
-	j := theGuard.Judge(figures(hop(1_400, 120, 0, 0), fine, reports(900, 100, 0, 0)))
+	j := theGuard.Judge(figures(hop(1_400, 120, 0, 0), fine, said(900, 100, 0, 0)))
 	want := []string{
 		"SES accepted 92.11 % of 1520 messages (90.16 to 93.79 % at 99 % confidence); the limit is 95 %",
 		"SES delivered 90.00 % of 1000 messages whose end it reported (87.31 to 92.30 % at 99 % confidence); the limit is 95 %",

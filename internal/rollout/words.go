@@ -82,3 +82,9 @@ const (
 	Percent = "percent"
 	Seconds = "seconds"
 )
+
+// Who decides when nobody does: names in the history of the split.
+const (
+	guardName   = "guard"
+	rolloutName = "rollout"
+)

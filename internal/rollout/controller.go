@@ -1,0 +1,361 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sesrelay/internal/split"
+)
+
+// Lease makes one instance of a fleet the one that decides.
+type Lease interface {
+	// Hold takes the lease or keeps it, and reports whether this instance has it.
+	Hold(ctx context.Context) bool
+	// Holder names the instance that has it; "" when none is known.
+	Holder() string
+}
+
+// Exchange brings the counts of the other instances.
+type Exchange interface {
+	// Trade tells what this instance has counted since its start, and returns
+	// the same of every other one that lives, by process.
+	Trade(ctx context.Context, mine map[string]*Counts) (map[string]map[string]*Counts, error)
+}
+
+// QuotaUse is the sending quota as it is used, in recipients.
+type QuotaUse struct{ DayUsed, DayMax, Rate float64 }
+
+// Config is what a Controller works with. Every field without "nil" in its
+// comment is required.
+type Config struct {
+	Instance   string
+	Live       *split.Live
+	Store      Store
+	Lease      Lease    // nil: the only instance
+	Exchange   Exchange // nil: the only instance
+	Meter      *Meter
+	Events     Events // nil: blind to delivery
+	Quota      func() QuotaUse
+	Plan       func(split.Percent) error // says why SES cannot carry a share; nil: not asked
+	Notify     func(Event)               // must not block; nil: nobody is told
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil: no metrics
+	Now        func() time.Time      // nil is time.Now
+}
+
+// Settings are what a reload may change. A rollout that runs keeps its steps.
+type Settings struct {
+	Steps  []Step
+	Gate   Gate
+	Guard  Guard
+	Armed  bool
+	Window time.Duration // of the guard
+	ToZero bool          // a rollback goes to 0, not to the last good step
+}
+
+// Controller runs the rollout and its guard. Every instance has one: each
+// guards, and the one with the lease moves the steps.
+type Controller struct {
+	Config
+	settings atomic.Pointer[Settings]
+	metrics  *metrics
+	events   eventLog
+	view     atomic.Pointer[View]
+
+	mu      sync.Mutex // guards what follows; a tick and an order hold it
+	state   State
+	trouble error // of the store
+	local   *ring // of this instance
+	fleet   *ring // of all; the same as local without a fleet
+	before  map[string]map[string]*Counts
+	pending map[string]*Counts // counted and not yet in the stored stages
+	key     string             // of the share in force, see fresh
+	since   time.Time          // that it is
+	guard   Judgement          // as judged last
+	gate    Judgement
+	leads   bool
+	saved   time.Time // when the stages were stored
+	unsaved []untold  // trips that the store does not have yet
+	giving  *abortion // an abort that it does not have yet
+	quota   QuotaReport
+}
+
+// untold is a trip that could not be stored.
+type untold struct {
+	trip     Trip
+	brake    *split.Brake
+	criteria []Criterion
+}
+
+// Times of a controller. Tick is to be called every TickEvery.
+const (
+	TickEvery  = time.Second
+	saveEvery  = 10 * time.Second
+	pendingFor = 10 * time.Second // then a change that was begun is over
+	sameTrip   = 30 * time.Second // trips of several instances within it are one
+)
+
+// New returns a controller with what the store holds.
+func New(ctx context.Context, cfg Config, s Settings) (*Controller, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Lease == nil {
+		cfg.Lease = alone{cfg.Instance}
+	}
+	c := &Controller{Config: cfg, before: map[string]map[string]*Counts{}, pending: map[string]*Counts{},
+		guard: newJudgement(), gate: newJudgement()}
+	c.since = cfg.Now()
+	c.Reconfigure(s)
+	c.metrics = newMetrics(cfg.Registerer, c)
+	c.state = newState(cfg.Now())
+	state, found, err := cfg.Store.Load(ctx)
+	switch {
+	case err == nil && found:
+		c.state = state
+	case err != nil && cfg.Exchange == nil: // of one's own store; a fleet's may come back
+		return nil, err
+	}
+	c.trouble = err
+	c.show(cfg.Now())
+	return c, nil
+}
+
+// alone is the lease of the only instance.
+type alone struct{ name string }
+
+func (a alone) Hold(context.Context) bool { return true }
+func (a alone) Holder() string            { return a.name }
+
+// Reconfigure replaces the settings. What was counted is judged anew.
+func (c *Controller) Reconfigure(s Settings) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.settings.Swap(&s)
+	if old != nil && old.Window == s.Window && old.Guard.NoDataMax == s.Guard.NoDataMax {
+		return
+	}
+	span := max(s.Window, s.Guard.NoDataMax) + time.Minute
+	c.local = newRing(s.Window, span)
+	c.fleet = c.local
+	if c.Exchange != nil {
+		c.fleet = newRing(s.Window, span)
+	}
+}
+
+// Run ticks and reads SES's reports until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	if c.Events != nil {
+		wg.Go(func() { c.repeat(ctx, readEvery, c.ReadEvents) })
+		wg.Go(func() { c.repeat(ctx, lateEvery, c.ReadLate) })
+	}
+	c.repeat(ctx, TickEvery, c.Tick)
+	wg.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leads {
+		c.save(ctx)
+	}
+}
+
+func (c *Controller) repeat(ctx context.Context, d time.Duration, f func(context.Context)) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		f(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Tick looks at everything once. What this instance sees itself is judged
+// first: it needs nobody.
+func (c *Controller) Tick(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.Now()
+	c.fresh(now)
+	mine := c.Meter.Total()
+	c.count(now, c.Instance, mine, c.local)
+	if c.Exchange != nil {
+		c.watch(ctx, now, c.local, false)
+		c.trade(ctx, now, mine)
+	}
+	c.load(ctx)
+	c.watch(ctx, now, c.fleet, true)
+	c.tell(ctx)
+	if c.leads = c.Lease.Hold(ctx) && c.trouble == nil; c.leads {
+		c.lead(ctx, now)
+	} else {
+		clear(c.pending) // the one that leads counts them
+	}
+	c.show(now)
+}
+
+// fresh begins the window anew when another share is in force: the figures of
+// a share are those of the mail that was sent under it.
+func (c *Controller) fresh(now time.Time) {
+	s := c.Live.Current()
+	step := s.Applied().Tag()
+	key := fmt.Sprint(step, s.Ceiling == 0)
+	if key == c.key {
+		return
+	}
+	if c.key != "" { // a start goes on with what it finds
+		c.local.forget(step)
+		c.fleet.forget(step)
+	}
+	c.key, c.since = key, now
+	c.events.reset(step, now)
+}
+
+// count puts what a process has counted since the last look into a ring.
+func (c *Controller) count(now time.Time, run string, total map[string]*Counts, into *ring) {
+	was, known := c.before[run]
+	if !known && run != c.Instance { // counted before this instance came: when is not known
+		c.before[run] = total
+		return
+	}
+	for step, d := range growth(was, total) {
+		into.add(now, step, d)
+		if into != c.fleet {
+			continue
+		}
+		if c.pending[step] == nil {
+			c.pending[step] = &Counts{}
+		}
+		c.pending[step].add(d, 1)
+	}
+	c.before[run] = total
+}
+
+// trade brings the counts of the fleet. What this instance has counted was
+// looked at already, and goes into the fleet's ring from the same figures.
+func (c *Controller) trade(ctx context.Context, now time.Time, mine map[string]*Counts) {
+	const self = "\x00self" // beside c.Instance, which is the local ring's
+	if _, known := c.before[self]; !known {
+		c.before[self] = map[string]*Counts{}
+	}
+	c.count(now, self, mine, c.fleet)
+	others, err := c.Exchange.Trade(ctx, mine)
+	if err != nil {
+		return
+	}
+	for run, total := range others {
+		c.count(now, run, total, c.fleet)
+	}
+	for run := range c.before {
+		if _, lives := others[run]; !lives && run != self && run != c.Instance {
+			delete(c.before, run)
+		}
+	}
+}
+
+// load reads the state. Without the store the last one counts.
+func (c *Controller) load(ctx context.Context) {
+	s, found, err := c.Store.Load(ctx)
+	if (err != nil) != (c.trouble != nil) && err != nil {
+		c.Log.Warn("rollout: the state cannot be read, nothing moves by itself; the guard goes on", "error", err.Error())
+	}
+	c.trouble = err
+	if err == nil && found {
+		c.state = s
+	}
+}
+
+// swap stores the next state, and tells of the decision that it holds.
+func (c *Controller) swap(ctx context.Context, next State) error {
+	old := c.state
+	next.Version = old.Version + 1
+	next = c.flushed(next)
+	if err := c.Store.Swap(ctx, old.Version, next); err != nil {
+		if errors.Is(err, ErrStale) {
+			c.load(ctx)
+			return ErrBusy
+		}
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	c.state = next
+	clear(c.pending)
+	c.quota = QuotaReport{}
+	if n := len(next.Decisions); n > 0 {
+		if d := next.Decisions[n-1]; len(old.Decisions) == 0 || !d.At.Equal(old.Decisions[len(old.Decisions)-1].At) || d.Action != old.Decisions[len(old.Decisions)-1].Action {
+			c.decided(d)
+		}
+	}
+	return nil
+}
+
+// decided counts, logs and passes on a decision.
+func (c *Controller) decided(d Decision) {
+	c.metrics.decisions.WithLabelValues(string(d.Action)).Inc()
+	c.Log.Info("rollout", "action", string(d.Action), "who", d.Who, "reason", d.Reason, "phase", string(d.Phase),
+		"step", d.Step, "from", d.From.Float(), "to", d.To.Float())
+	if c.Notify != nil {
+		c.Notify(Event{Decision: d, Instance: c.Instance})
+	}
+}
+
+// flushed adds what was counted to the stages that it belongs to: the last of
+// each share, over or not.
+func (c *Controller) flushed(s State) State {
+	if len(s.Stages) == 0 {
+		return s
+	}
+	stages := make([]Stage, len(s.Stages))
+	copy(stages, s.Stages)
+	done := map[string]bool{}
+	for i := len(stages) - 1; i >= 0; i-- {
+		st := &stages[i]
+		tag := st.Percent.Tag()
+		if done[tag] {
+			continue
+		}
+		done[tag] = true
+		if d := c.pending[tag]; d != nil {
+			counts := st.Counts.clone()
+			counts.add(d, 1)
+			st.Counts = *counts
+		}
+		if i == len(stages)-1 && st.Until.IsZero() {
+			st.Quota = st.Quota.with(c.quota)
+		}
+	}
+	s.Stages = stages
+	return s
+}
+
+// save stores the counts of the stages.
+func (c *Controller) save(ctx context.Context) {
+	if c.state.Version == 0 || len(c.state.Stages) == 0 {
+		return
+	}
+	if err := c.swap(ctx, c.foldEvents(c.state)); err != nil && !errors.Is(err, ErrBusy) {
+		c.Log.Warn("rollout: the figures of the stage could not be saved", "error", err.Error())
+	}
+}
+
+func (q QuotaReport) with(o QuotaReport) QuotaReport {
+	return QuotaReport{DayUsed: max(q.DayUsed, o.DayUsed), RatePeak: max(q.RatePeak, o.RatePeak),
+		DayMax: latest(q.DayMax, o.DayMax), RateMax: latest(q.RateMax, o.RateMax)}
+}
+
+func latest(old, now float64) float64 {
+	if now == 0 {
+		return old
+	}
+	return now
+}

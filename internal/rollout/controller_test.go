@@ -1,0 +1,725 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sesrelay/internal/split"
+)
+
+var epoch = time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+
+// stand is a controller with its split, a clock that is moved by hand, and SES
+// and Cuenote as a test wants them.
+type stand struct {
+	t      testing.TB
+	now    time.Time
+	live   *split.Live
+	splits split.Store
+	store  Store
+	meter  *Meter
+	events *fakeEvents
+	c      *Controller
+	set    Settings
+	told   []Event
+	plan   error
+
+	perSecond int           // mails, both upstreams together
+	sesBad    float64       // share of the mail for SES that it does not take
+	bothBad   float64       // and of all mail
+	delay     time.Duration // of mail through SES
+	bounces   float64       // share of what SES took
+	silent    bool          // SES reports nothing
+	carry     map[string]float64
+	read      time.Time
+}
+
+// fakeEvents is what CloudWatch holds: by step, by minute.
+type fakeEvents struct {
+	mu   sync.Mutex
+	by   map[string]map[time.Time]Reported
+	err  error
+	late time.Duration // how long after the fact it can be read
+	now  func() time.Time
+}
+
+func (f *fakeEvents) Read(_ context.Context, step string, from, to time.Time) (map[time.Time]Reported, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return nil, f.err
+	}
+	out := map[time.Time]Reported{}
+	for m, r := range f.by[step] {
+		if !m.Before(from) && m.Before(to) && f.now().Sub(m) >= f.late {
+			out[m] = r
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeEvents) add(step string, at time.Time, r Reported) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.by[step] == nil {
+		f.by[step] = map[time.Time]Reported{}
+	}
+	m := at.Truncate(time.Minute)
+	sum := f.by[step][m]
+	sum.Add(r)
+	f.by[step][m] = sum
+}
+
+func standard() Settings {
+	return Settings{Steps: []Step{SetPercent(1000), PauseFor(time.Hour), SetPercent(5000), PauseFor(0), SetPercent(10000)},
+		Gate: theGate, Guard: theGuard, Armed: true, Window: 5 * time.Minute}
+}
+
+func newStand(t testing.TB, options ...func(*stand)) *stand {
+	t.Helper()
+	s := &stand{t: t, now: epoch, splits: split.NewMemoryStore(), store: NewMemoryStore(), meter: NewMeter(), perSecond: 100, delay: 2 * time.Second,
+		set: standard(), carry: map[string]float64{}}
+	s.events = &fakeEvents{by: map[string]map[time.Time]Reported{}, late: 2 * time.Minute, now: func() time.Time { return s.now }}
+	for _, o := range options {
+		o(s)
+	}
+	s.boot()
+	return s
+}
+
+// boot starts the process, or starts it again.
+func (s *stand) boot() {
+	s.t.Helper()
+	var err error
+	clock := func() time.Time { return s.now }
+	if s.live, err = split.NewLive(context.Background(), s.splits, split.LiveConfig{Now: clock}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.meter = NewMeter()
+	cfg := Config{Instance: "relay-1", Live: s.live, Store: s.store, Meter: s.meter, Quota: func() QuotaUse { return QuotaUse{DayUsed: 7, DayMax: 100, Rate: 10} },
+		Plan: func(split.Percent) error { return s.plan }, Notify: func(e Event) { s.told = append(s.told, e) },
+		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: clock}
+	if s.events != nil {
+		cfg.Events = s.events
+	}
+	if s.c, err = New(context.Background(), cfg, s.set); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// share draws whole mails of a share, and carries the rest over to the next second.
+func (s *stand) share(key string, of float64) int {
+	v := of + s.carry[key]
+	n := int(v)
+	s.carry[key] = v - float64(n)
+	return n
+}
+
+// step is some time of mail, and a look.
+func (s *stand) step(d time.Duration) {
+	s.now = s.now.Add(d)
+	applied, mails := s.live.Current().Applied(), s.perSecond*int(d/time.Second)
+	step := applied.Tag()
+	toSES := s.share("ses", float64(mails)*applied.Float()/100)
+	bad := s.share("bad", float64(toSES)*max(s.sesBad, s.bothBad))
+	s.mail(step, true, toSES-bad, OutcomeAccepted, s.delay)
+	s.mail(step, true, bad, OutcomeFailed, 0)
+	rest := mails - toSES
+	bad = s.share("cbad", float64(rest)*s.bothBad)
+	s.mail(step, false, rest-bad, OutcomeAccepted, 2*time.Second)
+	s.mail(step, false, bad, OutcomeFailed, 0)
+	if s.events != nil && !s.silent && toSES > 0 {
+		took := int64(toSES)
+		bounced := int64(s.share("bounce", float64(toSES)*s.bounces))
+		s.events.add(step, s.now, Reported{Send: took, Delivery: took - bounced, Bounce: bounced})
+	}
+	if s.now.Sub(s.read) >= readEvery {
+		s.read = s.now
+		s.c.ReadEvents(context.Background())
+	}
+	s.c.Tick(context.Background())
+}
+
+func (s *stand) mail(step string, ses bool, n int, o Outcome, delay time.Duration) {
+	for range n {
+		s.meter.Observe(Sample{Step: step, ToSES: ses, Outcome: o, Recipients: 1, Delay: delay, Latency: 50 * time.Millisecond})
+	}
+}
+
+// pass lets time go by.
+func (s *stand) pass(d time.Duration) {
+	for end := s.now.Add(d); s.now.Before(end); {
+		s.step(min(pace(d), end.Sub(s.now)))
+	}
+}
+
+// pace is how often a test looks: every second, but for long times.
+func pace(d time.Duration) time.Duration {
+	if d > 2*time.Minute {
+		return 5 * time.Second
+	}
+	return time.Second
+}
+
+// until lets time go by until something holds, and returns how long it took.
+func (s *stand) until(what string, atMost time.Duration, holds func() bool) time.Duration {
+	s.t.Helper()
+	start := s.now
+	for !holds() {
+		if s.now.Sub(start) >= atMost {
+			s.t.Fatalf("%s: not within %s: %s at %s, applied %s; gate %q; guard %q", what, atMost, s.c.state.Phase, s.c.state.Percent, s.live.Current().Applied(), s.c.gate.Reasons, s.c.guard.Reasons)
+		}
+		s.step(pace(atMost))
+	}
+	return s.now.Sub(start)
+}
+
+func (s *stand) do(a Action, o Order) error {
+	if o.Who == "" {
+		o.Who = "ops"
+	}
+	return s.c.Do(context.Background(), a, o)
+}
+
+func (s *stand) must(a Action, reason string) {
+	s.t.Helper()
+	if err := s.do(a, Order{Reason: reason}); err != nil {
+		s.t.Fatalf("%s: %v", a, err)
+	}
+}
+
+// at checks phase, step and the share in force.
+func (s *stand) at(what string, p Phase, index int, applied split.Percent) {
+	s.t.Helper()
+	if v := s.c.View(context.Background()); v.Phase != p || v.Step != index || s.live.Current().Applied() != applied {
+		s.t.Fatalf("%s: %s at step %d with %s, want %s at %d with %s; hold %+v", what, v.Phase, v.Step, s.live.Current().Applied(), p, index, applied, v.Hold)
+	}
+}
+
+func (s *stand) in(p Phase) func() bool { return func() bool { return s.c.state.Phase == p } }
+
+// lines are the actions of the record, oldest first.
+func (s *stand) lines() string {
+	var out []string
+	for _, d := range s.c.state.Decisions {
+		out = append(out, string(d.Action))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestWholeRollout(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.pass(time.Minute)
+	s.at("before", Idle, -1, 0)
+	s.must(ActionStart, "week 1")
+	s.at("started", Running, 1, 1000)
+	s.pass(59 * time.Minute)
+	s.at("the pause runs", Running, 1, 1000)
+	s.until("the second step", 5*time.Minute, func() bool { return s.live.Current().Applied() == 5000 })
+	s.at("an open pause", Paused, 3, 5000)
+	s.pass(2 * time.Hour)
+	s.at("it waits", Paused, 3, 5000)
+	s.must(ActionResume, "looks good")
+	s.until("the last step", time.Minute, func() bool { return s.live.Current().Applied() == 10000 })
+	s.until("the end", 20*time.Minute, s.in(Completed))
+	if got := s.lines(); got != "start advance resume advance complete" {
+		t.Error(got)
+	}
+	h, _ := s.live.History(context.Background())
+	if h[0].Who != rolloutName || h[0].Reason != "rollout: the gate at 50 % has passed" || h[2].Who != "ops" || h[2].Reason != "rollout: week 1" {
+		t.Errorf("%+v", h)
+	}
+	r := s.c.Report(context.Background())
+	if len(r.Stages) != 3 || r.Stages[0].SES.Accepted < 35_000 || r.Stages[0].Until == nil || r.Stages[1].Entered != ActionAdvance || *r.Stages[0].SES.Delay.P95 != 2 || r.Stages[0].Quota.DayMax != 100 || r.Stages[2].Left != "" {
+		t.Errorf("%+v", r)
+	}
+	if s.told[len(s.told)-1].Action != ActionComplete || len(s.told) != 5 {
+		t.Errorf("%+v", s.told)
+	}
+}
+
+// What SES takes is counted to the stage that sent it, to the mail.
+func TestStageCountsEverything(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.until("the second step", 2*time.Hour, func() bool { return s.live.Current().Applied() == 5000 })
+	s.pass(time.Minute)
+	s.c.ReadLate(context.Background())
+	total := s.meter.Total()
+	r := s.c.Report(context.Background())
+	for i, tag := range []string{"10", "50"} {
+		if got, want := r.Stages[i].SES.Accepted, total[tag].SES.Accepted; got != want || r.Stages[i].Cuenote.Accepted != total[tag].Cuenote.Accepted {
+			t.Errorf("%s: %d, and %d were sent", tag, got, want)
+		}
+	}
+	e := r.Stages[0].Events
+	s.now = s.now.Add(time.Hour)
+	s.c.ReadLate(context.Background())
+	if e = s.c.Report(context.Background()).Stages[0].Events; e.Delivery != total["10"].SES.Accepted {
+		t.Errorf("reported %d of %d", e.Delivery, total["10"].SES.Accepted)
+	}
+}
+
+func TestGuardPullsBack(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		fault  func(*stand)
+		reason Name
+		within time.Duration // from the fault
+	}{
+		{"SES takes nothing", func(s *stand) { s.sesBad = 1 }, Acceptance, 40 * time.Second},
+		{"SES takes half", func(s *stand) { s.sesBad = 0.5 }, Acceptance, time.Minute},
+		{"SES is slow", func(s *stand) { s.delay = 6 * time.Minute }, Delay, time.Minute},
+		{"bounces", func(s *stand) { s.bounces = 0.5 }, Bounce, 5 * time.Minute},
+		{"silence", func(s *stand) { s.silent = true }, NoData, 15 * time.Minute},
+		{"CloudWatch cannot be read", func(s *stand) { s.events.err = errors.New("AccessDenied") }, NoData, 15 * time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t)
+			s.must(ActionStart, "r")
+			s.until("the second step", 2*time.Hour, func() bool { return s.live.Current().Applied() == 5000 })
+			s.pass(10 * time.Minute)
+			c.fault(s)
+			s.until("the rollback", c.within, s.in(RolledBack))
+			s.at("back at the last good step", RolledBack, 0, 1000)
+			trip := s.c.state.LastTrip
+			if trip.From != 5000 || trip.To != 1000 || trip.Reasons[0] != c.reason && trip.Reasons[len(trip.Reasons)-1] != c.reason || trip.Text == "" {
+				t.Errorf("%+v", trip)
+			}
+			// The share that is asked for follows: a release does not jump back up.
+			s.pass(3 * time.Second)
+			if cur := s.live.Current(); cur.SESPercent != 1000 || cur.Brake == nil || cur.Brake.By != guardName {
+				t.Errorf("asked for %s, brake %+v", cur.SESPercent, cur.Brake)
+			}
+			if last := s.told[len(s.told)-1]; last.Action != ActionRollback || len(last.Criteria) == 0 {
+				t.Errorf("%+v", last)
+			}
+			// It goes on being bad: the second trip goes to 0.
+			s.until("the second rollback", 16*time.Minute, func() bool { return s.live.Current().Applied() == 0 })
+			if s.c.state.Trips != 2 {
+				t.Errorf("%d trips", s.c.state.Trips)
+			}
+			s.pass(30 * time.Minute)
+			s.at("it stays", RolledBack, -1, 0)
+			if s.c.state.Trips != 2 {
+				t.Errorf("%d trips with nothing sent", s.c.state.Trips)
+			}
+		})
+	}
+}
+
+// The time from enough figures to the brake is one look.
+func TestGuardIsQuick(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, func(s *stand) { s.perSecond = 1700 })
+	s.must(ActionStart, "r")
+	s.pass(time.Minute)
+	s.sesBad = 1
+	// 170 mails a second for SES: 5 % of a window that holds 60 s of good ones is 540 bad ones.
+	if took := s.until("the rollback", 15*time.Second, s.in(RolledBack)); took > 6*time.Second {
+		t.Errorf("%s", took)
+	}
+}
+
+func TestRollbackToZero(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, func(s *stand) { s.set.ToZero = true })
+	s.must(ActionStart, "r")
+	s.until("the second step", 2*time.Hour, func() bool { return s.live.Current().Applied() == 5000 })
+	s.sesBad = 1
+	s.until("the rollback", time.Minute, s.in(RolledBack))
+	s.at("at 0", RolledBack, -1, 0)
+}
+
+// The guard is armed without any rollout, and while one is paused or held.
+func TestGuardWithoutRollout(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	if _, err := s.live.Set(context.Background(), 0, 3000, "by hand", "ops"); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(time.Minute)
+	s.sesBad = 1
+	s.until("the brake", time.Minute, func() bool { return s.live.Current().Applied() == 0 })
+	s.pass(5 * time.Second)
+	s.at("no rollout", Idle, -1, 0)
+	if s.c.state.Trips != 1 || s.live.Current().SESPercent != 3000 {
+		t.Errorf("%d trips, asked for %s", s.c.state.Trips, s.live.Current().SESPercent)
+	}
+	for _, order := range []func(*stand){
+		func(s *stand) { s.must(ActionPause, "") },
+		func(s *stand) { s.live.Set(context.Background(), s.live.Current().Version, 1500, "by hand", "ops") },
+	} {
+		s := newStand(t)
+		s.must(ActionStart, "r")
+		s.pass(time.Minute)
+		order(s)
+		s.pass(time.Minute)
+		s.sesBad = 1
+		s.until("the rollback", time.Minute, s.in(RolledBack))
+	}
+	s = newStand(t, func(s *stand) { s.set.Armed = false })
+	s.must(ActionStart, "r")
+	s.sesBad = 1
+	s.pass(10 * time.Minute)
+	s.at("not armed", Running, 1, 1000)
+	if v := s.c.View(context.Background()); v.Guard.Armed || v.Guard.Verdict != Rollback {
+		t.Errorf("%+v", v.Guard)
+	}
+}
+
+func TestFaultOfBothIsNotSES(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(time.Minute)
+	s.bothBad = 0.5
+	s.pass(20 * time.Minute)
+	s.at("it stays", Running, 1, 1000)
+	s.pass(time.Hour)
+	s.at("and does not rise", Gating, 1, 1000)
+}
+
+func TestGateHolds(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*stand){
+		"blind":               func(s *stand) { s.events = nil },
+		"a warning band":      func(s *stand) { s.sesBad = 0.02 },
+		"bounces":             func(s *stand) { s.bounces = 0.02 },
+		"little mail":         func(s *stand) { s.perSecond = 0 },
+		"the plan":            func(s *stand) {},
+		"delay over a minute": func(s *stand) { s.delay = 90 * time.Second },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, fault)
+			s.must(ActionStart, "r")
+			if name == "the plan" {
+				s.plan = errors.New("SES cannot carry 50 %")
+			}
+			s.pass(2 * time.Hour)
+			s.at("it holds", Gating, 1, 1000)
+			v := s.c.View(context.Background())
+			if v.Gate.Verdict != Hold || len(v.Gate.Reasons) == 0 || v.Gate.ByItself != (name != "blind") || v.Guard.BlindToDelivery != (name == "blind") {
+				t.Errorf("%+v", v.Gate)
+			}
+			s.plan = nil
+			s.must(ActionPromote, "the other figures are good")
+			s.at("promoted", Paused, 3, 5000)
+			if d := s.c.state.Decisions[len(s.c.state.Decisions)-1]; d.Who != "ops" || len(d.Criteria) < 2 {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+}
+
+func TestManualChangeHolds(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(20 * time.Minute)
+	if _, err := s.live.Set(context.Background(), s.live.Current().Version, 1500, "a test", "kato"); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(2 * time.Second)
+	s.at("held", Held, 1, 1500)
+	v := s.c.View(context.Background())
+	if v.Hold.By != "kato" || v.Hold.Reason != "kato has changed the split from 10 % to 15 % (version 2): a test" || !strings.Contains(v.Hold.Next, "resume") {
+		t.Errorf("%+v", v.Hold)
+	}
+	if err := s.do(ActionPromote, Order{Reason: "r"}); !errors.Is(err, ErrPhase) {
+		t.Errorf("%v", err)
+	}
+	s.pass(3 * time.Hour)
+	s.at("still", Held, 1, 1500)
+	s.must(ActionResume, "over")
+	s.at("at the step again", Running, 1, 1000)
+
+	s.live.Brake("sato", "to be sure")
+	s.pass(2 * time.Second)
+	s.at("held by the brake", Held, 1, 0)
+	if err := s.do(ActionResume, Order{Reason: "r"}); !errors.Is(err, ErrBrake) || !strings.Contains(err.Error(), "sato") {
+		t.Errorf("%v", err)
+	}
+	s.live.Release(context.Background(), s.live.Current().Version, "fine", "sato")
+	s.must(ActionResume, "go on")
+	s.at("goes on", Running, 1, 1000)
+	if got := s.lines(); got != "start hold resume hold resume" {
+		t.Error(got)
+	}
+}
+
+func TestPauseKeepsTheTimeLeft(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(20 * time.Minute)
+	s.must(ActionPause, "lunch")
+	s.must(ActionPause, "again")
+	s.pass(5 * time.Hour)
+	s.at("paused", Paused, 1, 1000)
+	s.must(ActionResume, "back")
+	s.pass(39 * time.Minute)
+	s.at("40 minutes were left", Running, 1, 1000)
+	s.until("the second step", 2*time.Minute, func() bool { return s.live.Current().Applied() == 5000 })
+	if got := s.lines(); got != "start pause resume advance" {
+		t.Error(got)
+	}
+}
+
+func TestResumeAfterRollback(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.until("the second step", 2*time.Hour, func() bool { return s.live.Current().Applied() == 5000 })
+	s.sesBad = 1
+	s.until("the rollback", time.Minute, s.in(RolledBack))
+	s.sesBad = 0
+	s.pass(time.Hour)
+	s.at("it waits for somebody", RolledBack, 0, 1000)
+	s.must(ActionResume, "SES is repaired")
+	s.at("pause and gate again", Running, 1, 1000)
+	if s.live.Current().Brake != nil {
+		t.Errorf("the guard's brake is on: %+v", s.live.Current().Brake)
+	}
+	s.until("the second step again", 2*time.Hour, func() bool { return s.live.Current().Applied() == 5000 })
+}
+
+func TestPromote(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	if err := s.do(ActionPromote, Order{Reason: "r"}); !errors.Is(err, ErrPhase) {
+		t.Errorf("%v", err)
+	}
+	s.must(ActionStart, "r")
+	if err := s.do(ActionPromote, Order{Full: true}); !errors.Is(err, ErrReason) {
+		t.Errorf("%v", err)
+	}
+	s.plan = errors.New("too little quota")
+	if err := s.do(ActionPromote, Order{Reason: "r", Full: true}); !errors.Is(err, s.plan) {
+		t.Errorf("%v", err)
+	}
+	s.at("refused by the plan", Running, 1, 1000)
+	if err := s.do(ActionPromote, Order{Reason: "all of it", Full: true, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.at("full", Gating, 4, 10000)
+	s.must(ActionPromote, "and done")
+	s.at("completed by hand", Completed, 4, 10000)
+	s.sesBad = 1
+	s.until("the guard is armed at 100 %", time.Minute, s.in(RolledBack))
+	s.at("back to the last good step", RolledBack, 0, 1000)
+}
+
+// While the guard sees a breach that it may not act on, nobody promotes into it.
+func TestPromoteAgainstTheGuard(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, func(s *stand) { s.set.Armed = false })
+	s.must(ActionStart, "r")
+	s.sesBad = 1
+	s.pass(time.Minute)
+	if err := s.do(ActionPromote, Order{Reason: "r"}); !errors.Is(err, ErrGuard) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAbort(t *testing.T) {
+	t.Parallel()
+	reach := map[string]func(*stand){
+		"idle":    func(*stand) {},
+		"running": func(s *stand) { s.must(ActionStart, "r") },
+		"paused":  func(s *stand) { s.must(ActionStart, "r"); s.must(ActionPause, "r") },
+		"held": func(s *stand) {
+			s.must(ActionStart, "r")
+			s.live.Set(context.Background(), s.live.Current().Version, 2000, "r", "kato")
+			s.pass(2 * time.Second)
+		},
+		"gating":      func(s *stand) { s.events = nil; s.boot(); s.must(ActionStart, "r"); s.pass(70 * time.Minute) },
+		"rolled back": func(s *stand) { s.must(ActionStart, "r"); s.sesBad = 1; s.until("it", time.Minute, s.in(RolledBack)) },
+		"completed": func(s *stand) {
+			s.must(ActionStart, "r")
+			s.do(ActionPromote, Order{Reason: "r", Full: true})
+			s.must(ActionPromote, "r")
+		},
+	}
+	for name, f := range reach {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t)
+			f(s)
+			for range 3 {
+				if err := s.do(ActionAbort, Order{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.at("aborted", Aborted, -1, 0)
+			s.pass(5 * time.Second)
+			if cur := s.live.Current(); cur.SESPercent != 0 || cur.Brake == nil {
+				t.Errorf("asked for %s, brake %+v", cur.SESPercent, cur.Brake)
+			}
+			if n := strings.Count(s.lines(), "abort"); n != 1 {
+				t.Errorf("%d lines", n)
+			}
+			s.sesBad = 0
+			s.must(ActionStart, "once more")
+			s.at("begun anew", Running, 1, 1000)
+		})
+	}
+}
+
+// A person's brake is not the rollout's to release.
+func TestAbortUnderSomebodysBrake(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.live.Brake("sato", "incident")
+	s.must(ActionAbort, "give up")
+	if err := s.do(ActionStart, Order{Reason: "again"}); !errors.Is(err, ErrBrake) {
+		t.Errorf("%v", err)
+	}
+	s.at("still aborted", Aborted, -1, 0)
+}
+
+// The state outlives the process, wherever that dies.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newStand(t, func(s *stand) {
+		file, err := split.OpenFile(filepath.Join(dir, "state"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.splits = file
+		if s.store, err = OpenFile(filepath.Join(dir, "state.rollout")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	s.must(ActionStart, "r")
+	s.pass(30 * time.Minute)
+	var err error
+	if s.store, err = OpenFile(filepath.Join(dir, "state.rollout")); err != nil {
+		t.Fatal(err)
+	}
+	s.boot()
+	s.at("after a restart", Running, 1, 1000)
+	s.until("the second step", 35*time.Minute, func() bool { return s.live.Current().Applied() == 5000 })
+	if n := s.c.Report(context.Background()).Stages[0].SES.Accepted; n < 35_000 {
+		t.Errorf("%d messages are left of the stage", n)
+	}
+}
+
+// A crash between the intention and the change, and between the change and its
+// record.
+func TestCrashInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for name, changed := range map[string]bool{"before the split": false, "after the split": true} {
+		s := newStand(t)
+		s.must(ActionStart, "r")
+		s.pass(10 * time.Minute)
+		st := s.c.state
+		st.Version++
+		st.Pending = &Pending{Index: 2, Percent: 5000, Base: s.live.Current().Version, Action: ActionAdvance, Who: rolloutName, Reason: "r", At: s.now}
+		if err := s.store.Swap(context.Background(), st.Version-1, st); err != nil {
+			t.Fatal(err)
+		}
+		if changed {
+			if _, err := s.live.Set(context.Background(), s.live.Current().Version, 5000, "rollout: r", rolloutName); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.boot()
+		s.pass(30 * time.Second)
+		if changed {
+			s.at(name, Paused, 3, 5000)
+		} else {
+			s.at(name, Running, 1, 1000)
+		}
+	}
+}
+
+// A state that cannot be saved moves nothing; the guard and an abort work.
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	broken := &brokenStore{Store: NewMemoryStore()}
+	s := newStand(t, func(s *stand) { s.store = broken })
+	s.must(ActionStart, "r")
+	s.pass(time.Minute)
+	broken.err = errors.New("no answer")
+	if err := s.do(ActionPromote, Order{Reason: "r"}); !errors.Is(err, ErrStore) {
+		t.Errorf("%v", err)
+	}
+	s.pass(3 * time.Hour)
+	s.at("nothing moves", Running, 1, 1000)
+	s.sesBad = 1
+	s.until("the guard", time.Minute, func() bool { return s.live.Current().Applied() == 0 })
+	broken.err = nil
+	s.pass(5 * time.Second)
+	s.at("recorded later", RolledBack, -1, 0)
+
+	s.must(ActionResume, "r")
+	s.sesBad = 0
+	broken.err = errors.New("no answer")
+	s.must(ActionAbort, "stop")
+	if s.live.Current().Applied() != 0 {
+		t.Error("an abort needs the store")
+	}
+	broken.err = nil
+	s.pass(5 * time.Second)
+	s.at("recorded later", Aborted, -1, 0)
+}
+
+type brokenStore struct {
+	Store
+	err error
+}
+
+func (b *brokenStore) Load(ctx context.Context) (State, bool, error) {
+	if b.err != nil {
+		return State{}, false, b.err
+	}
+	return b.Store.Load(ctx)
+}
+
+func (b *brokenStore) Swap(ctx context.Context, old int64, next State) error {
+	if b.err != nil {
+		return b.err
+	}
+	return b.Store.Swap(ctx, old, next)
+}
+
+func TestOrdersThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	for _, a := range []Action{ActionPause, ActionResume, ActionPromote, ActionHold} {
+		if err := s.do(a, Order{Reason: "r"}); !errors.Is(err, ErrPhase) {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	for _, a := range []Action{ActionStart, ActionResume, ActionPromote} {
+		if err := s.do(a, Order{Reason: " "}); !errors.Is(err, ErrReason) {
+			t.Errorf("%s without a reason: %v", a, err)
+		}
+	}
+	s.must(ActionStart, "r")
+	if err := s.do(ActionStart, Order{Reason: "r"}); !errors.Is(err, ErrPhase) || !strings.Contains(err.Error(), "running") {
+		t.Errorf("%v", err)
+	}
+	s.plan = errors.New("no quota")
+	s = newStand(t, func(s *stand) { s.plan = errors.New("no quota") })
+	if err := s.do(ActionStart, Order{Reason: "r"}); err == nil {
+		t.Error("started past the plan")
+	}
+	s.at("nothing has changed", Idle, -1, 0)
+}

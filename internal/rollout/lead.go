@@ -1,0 +1,217 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sesrelay/internal/split"
+)
+
+// lead does what the instance with the lease does: it notices what others have
+// done to the split, ends pauses, judges the gate and moves the steps.
+func (c *Controller) lead(ctx context.Context, now time.Time) {
+	c.track(now)
+	if c.settle(ctx, now) || c.notice(ctx, now) || c.lower(ctx) {
+		return // one change at a time; the next look goes on
+	}
+	if next, over := c.state.pauseOver(now); over {
+		c.log(c.swap(ctx, next))
+	}
+	if c.state.Phase == Gating || now.Unix()%5 == 0 { // else it is only looked at
+		c.judgeGate(now)
+	}
+	if c.state.Phase == Gating && c.gate.Verdict == Pass {
+		c.pass(ctx, now)
+	}
+	if now.Sub(c.saved) >= saveEvery {
+		c.saved = now
+		c.save(ctx)
+	}
+}
+
+// track remembers how near the stage has come to the quota.
+func (c *Controller) track(now time.Time) {
+	q := c.Quota()
+	recent := c.fleet.sum(c.Live.Current().Applied().Tag(), now.Add(-10*time.Second), now)
+	c.quota = c.quota.with(QuotaReport{DayUsed: q.DayUsed, DayMax: q.DayMax, RateMax: q.Rate, RatePeak: float64(recent.SES.Recipients) / 10})
+}
+
+// settle ends a change of the split that was begun and whose author is gone.
+func (c *Controller) settle(ctx context.Context, now time.Time) bool {
+	p := c.state.Pending
+	if p == nil {
+		return false
+	}
+	if now.Sub(p.At) < pendingFor {
+		return true
+	}
+	s := c.Live.Current()
+	if s.Version == p.Base+1 && s.SESPercent == p.Percent && s.ChangedBy == p.Who {
+		c.log(c.swap(ctx, c.state.entered(now, *p, c.state.Percent, s.Version)))
+		return true
+	}
+	next := c.state
+	next.Pending = nil
+	if p.Action == ActionStart {
+		next = next.enter(Aborted, now, Stop{Reason: "the start was interrupted", By: p.Who})
+	}
+	c.log(c.swap(ctx, next))
+	return true
+}
+
+// notice finds what was done to the split past the rollout.
+func (c *Controller) notice(ctx context.Context, now time.Time) bool {
+	s := c.Live.Current()
+	switch {
+	case s.Brake != nil && !c.ours(s.Brake) && s.Brake.By == guardName && c.state.Phase != Idle && c.state.Phase != Aborted:
+		return c.noticeTrip(ctx, now, s)
+	case !c.state.Phase.underway():
+		return false
+	case s.Brake != nil && !c.ours(s.Brake):
+		reason := fmt.Sprintf("%s has pulled the brake: %s", s.Brake.By, s.Brake.Reason)
+		c.log(c.swap(ctx, c.state.hold(now, reason, s.Brake.By, c.state.Percent, s.Applied())))
+	case s.Version != c.state.Seen:
+		reason := fmt.Sprintf("%s has changed the split from %s %% to %s %% (version %d): %s", s.ChangedBy, c.state.Percent, s.SESPercent, s.Version, s.Reason)
+		c.log(c.swap(ctx, c.state.hold(now, reason, s.ChangedBy, c.state.Percent, s.Applied())))
+	default:
+		return false
+	}
+	return true
+}
+
+// noticeTrip records a guard's brake whose instance could not do so itself.
+func (c *Controller) noticeTrip(ctx context.Context, now time.Time, s *split.Snapshot) bool {
+	if now.Sub(s.Brake.At) < pendingFor {
+		return true // it may be about to
+	}
+	t := Trip{At: s.Brake.At, Instance: "another instance", From: c.state.Percent, To: s.Ceiling, Reasons: []Name{}, Text: s.Brake.Reason}
+	c.log(c.swap(ctx, c.state.tripped(t, s.Brake, nil)))
+	return true
+}
+
+// ours reports whether a brake is the one that the rollout knows of.
+func (c *Controller) ours(b *split.Brake) bool {
+	own := c.state.Brake
+	return own != nil && b != nil && own.By == b.By && own.Reason == b.Reason && own.At.Equal(b.At)
+}
+
+// lower brings the requested share down to where a rollback or an abort went,
+// so that whoever releases the brake does not jump back up.
+func (c *Controller) lower(ctx context.Context) bool {
+	s := c.Live.Current()
+	if c.state.Phase != RolledBack && c.state.Phase != Aborted || s.SESPercent <= c.state.Percent || s.Version != c.state.Seen {
+		return false
+	}
+	now, err := c.Live.Set(ctx, s.Version, c.state.Percent, "after the "+string(c.state.Phase)+": the share that is asked for follows", rolloutName)
+	if err != nil && !errors.Is(err, split.ErrNotSaved) {
+		c.log(err)
+		return true
+	}
+	next := c.state
+	next.Seen = now.Version
+	c.log(c.swap(ctx, next))
+	return true
+}
+
+// judgeGate judges the stage in force.
+func (c *Controller) judgeGate(now time.Time) {
+	st, ok := c.current(now)
+	if !ok {
+		c.gate = newJudgement()
+		c.gate.hold("no step is in force")
+		return
+	}
+	f := &Figures{Counts: st.Counts, Events: st.Events, Long: st.Events}
+	s := c.settings.Load()
+	c.gate = s.Gate.Judge(f, &c.guard)
+	if next := nextSet(c.state.Steps, c.state.Index); next >= 0 && c.Plan != nil {
+		if err := c.Plan(*c.state.Steps[next].Set); err != nil {
+			c.gate.hold("the plan: " + err.Error())
+		}
+	}
+}
+
+// current is the stage in force with all that was counted until now.
+func (c *Controller) current(now time.Time) (Stage, bool) {
+	if _, ok := c.state.stage(); !ok {
+		return Stage{}, false
+	}
+	s := c.foldEvents(c.flushed(c.state))
+	st := s.Stages[len(s.Stages)-1]
+	if c.Events != nil {
+		recent := c.events.sum(maxTime(st.Since, st.EventsTo), now.Add(time.Hour))
+		if st.Events != nil {
+			recent.Add(*st.Events)
+		}
+		st.Events = recent
+	}
+	return st, true
+}
+
+// pass goes to the next step, or ends the rollout after the last.
+func (c *Controller) pass(ctx context.Context, now time.Time) {
+	o := Order{Who: rolloutName, Reason: "the gate has passed"}
+	next := nextSet(c.state.Steps, c.state.Index)
+	if next < 0 {
+		c.log(c.swap(ctx, c.state.completed(now, ActionComplete, o, c.gate.Criteria)))
+		return
+	}
+	o.Reason = fmt.Sprintf("the gate at %s %% has passed", c.state.Percent)
+	c.log(c.apply(ctx, now, c.state, next, ActionAdvance, o))
+}
+
+// apply puts a step in force: the intention is stored, then the split changed,
+// then the result stored. A crash between two of them is settled later.
+func (c *Controller) apply(ctx context.Context, now time.Time, from State, index int, action Action, o Order) error {
+	s := c.Live.Current()
+	percent := *from.Steps[index].Set
+	if c.Plan != nil && !o.Force && percent > s.Applied() {
+		if err := c.Plan(percent); err != nil {
+			return err
+		}
+	}
+	p := Pending{Index: index, Percent: percent, Base: s.Version, Action: action, Who: o.Who, Reason: o.Reason, At: now, Gate: c.gate.Criteria}
+	before, begun := c.state, from
+	begun.Pending = &p
+	if err := c.swap(ctx, begun); err != nil {
+		return err
+	}
+	version, err := c.move(ctx, s, percent, o)
+	if err != nil {
+		before.Pending = nil
+		return errors.Join(err, c.swap(ctx, before))
+	}
+	return c.swap(ctx, c.state.entered(c.Now(), p, s.Applied(), version))
+}
+
+// move changes the split. A brake of our own comes off last, so that nothing is
+// ever above the step.
+func (c *Controller) move(ctx context.Context, s *split.Snapshot, percent split.Percent, o Order) (version int64, err error) {
+	now, err := c.Live.Set(ctx, s.Version, percent, "rollout: "+o.Reason, o.Who)
+	if err != nil && !errors.Is(err, split.ErrNotSaved) {
+		return 0, err
+	}
+	if now.Brake == nil {
+		return now.Version, nil
+	}
+	now, err = c.Live.Release(ctx, now.Version, "rollout: "+o.Reason, o.Who)
+	if err != nil && !errors.Is(err, split.ErrNotSaved) {
+		return 0, err
+	}
+	return now.Version, nil
+}
+
+func (c *Controller) log(err error) {
+	if err != nil && !errors.Is(err, ErrBusy) {
+		c.Log.Warn("rollout: not done, it is tried again", "error", err.Error())
+	}
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,77 @@
+package rollout
+
+import "time"
+
+// ring keeps the counts of the last minutes in slots of time, by step.
+type ring struct {
+	slot  time.Duration
+	slots []ringSlot
+}
+
+type ringSlot struct {
+	number int64 // since 1970, in slots
+	steps  map[string]*Counts
+}
+
+// newRing covers at least span, in slots that make a window of it fine enough.
+func newRing(window, span time.Duration) *ring {
+	slot := min(5*time.Second, max(time.Second, (window/60).Truncate(time.Second)))
+	return &ring{slot: slot, slots: make([]ringSlot, int(span/slot)+2)}
+}
+
+func (r *ring) number(t time.Time) int64 { return t.UnixNano() / int64(r.slot) }
+
+func (r *ring) start(number int64) time.Time { return time.Unix(0, number*int64(r.slot)) }
+
+// add counts c, which came before now.
+func (r *ring) add(now time.Time, step string, c *Counts) {
+	n := r.number(now)
+	s := &r.slots[n%int64(len(r.slots))]
+	if s.number != n || s.steps == nil {
+		*s = ringSlot{number: n, steps: map[string]*Counts{}}
+	}
+	if s.steps[step] == nil {
+		s.steps[step] = &Counts{}
+	}
+	s.steps[step].add(c, 1)
+}
+
+// each calls f for the slots of a step that begin in from..now or hold from,
+// in no order.
+func (r *ring) each(step string, from, now time.Time, f func(start time.Time, c *Counts)) {
+	first, last := r.number(from), r.number(now)
+	for i := range r.slots {
+		s := &r.slots[i]
+		if c := s.steps[step]; c != nil && s.number >= first && s.number <= last {
+			f(r.start(s.number), c)
+		}
+	}
+}
+
+// sum adds up a step's counts.
+func (r *ring) sum(step string, from, now time.Time) (out Counts) {
+	r.each(step, from, now, func(_ time.Time, c *Counts) { out.add(c, 1) })
+	return out
+}
+
+// accepted is what SES accepted of a step in the slots after from, and when the
+// first of that was.
+func (r *ring) accepted(step string, from, now time.Time) (n int64, first time.Time) {
+	r.each(step, from, now, func(start time.Time, c *Counts) {
+		if c.SES.Accepted == 0 || start.Before(from) {
+			return
+		}
+		n += c.SES.Accepted
+		if first.IsZero() || start.Before(first) {
+			first = start
+		}
+	})
+	return n, first
+}
+
+// forget drops what was counted of a step: it comes into force anew.
+func (r *ring) forget(step string) {
+	for i := range r.slots {
+		delete(r.slots[i].steps, step)
+	}
+}

@@ -1,0 +1,105 @@
+package rollout
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// maxShown bounds the decisions of a view; the report has them all.
+const maxShown = 30
+
+// View returns what was seen at the last look, at most a second ago.
+func (c *Controller) View(context.Context) View { return *c.view.Load() }
+
+// show makes the view. The caller holds mu.
+func (c *Controller) show(now time.Time) {
+	s, set := &c.state, c.settings.Load()
+	v := &View{Phase: s.Phase, Since: s.Since, Step: s.Index, Steps: c.steps(), Percent: s.Percent,
+		StepSince: given(s.StepSince), Until: given(s.Until), StartedAt: given(s.StartedAt), StartedBy: s.StartedBy, Reason: s.Reason,
+		Gate:       GateView{Judgement: c.gate, ByItself: c.Events != nil},
+		Guard:      GuardView{Armed: set.Armed, BlindToDelivery: c.Events == nil, Judgement: c.guard, Trips: s.Trips, LastTrip: s.LastTrip},
+		Events:     c.eventsView(),
+		Rehearsal:  (&Counts{}).rehearsal(),
+		Controller: ControllerView{Instance: c.Lease.Holder(), Here: c.leads},
+		Version:    s.Version, Decisions: []Decision{}}
+	if s.Stop.Reason != "" {
+		v.Hold = &HoldView{Reason: s.Stop.Reason, By: s.Stop.By, At: s.Since, Next: s.nextCommand()}
+	}
+	if st, ok := c.current(now); ok {
+		v.Rehearsal = st.Counts.rehearsal()
+	}
+	for i := len(s.Decisions) - 1; i >= 0 && len(v.Decisions) < maxShown; i-- {
+		v.Decisions = append(v.Decisions, s.Decisions[i])
+	}
+	c.view.Store(v)
+}
+
+// steps are those of the rollout or, before one, those that start would take.
+func (c *Controller) steps() []StepView {
+	steps, index := c.state.Steps, c.state.Index
+	if len(steps) == 0 || c.state.Phase == Idle || c.state.Phase == Aborted {
+		steps, index = c.settings.Load().Steps, -1
+	}
+	out := make([]StepView, len(steps))
+	for i, s := range steps {
+		out[i].State = StepTodo
+		switch {
+		case i == index && c.state.Phase != Completed:
+			out[i].State = StepCurrent
+		case i <= index:
+			out[i].State = StepDone
+		}
+		if out[i].SetPercent = s.Set; s.Set == nil {
+			text := ""
+			if s.Pause > 0 {
+				text = s.Pause.String()
+			}
+			out[i].Pause = &text
+		}
+	}
+	return out
+}
+
+func (c *Controller) eventsView() EventsView {
+	if c.Events == nil {
+		return EventsView{Source: "none"}
+	}
+	v := EventsView{Source: "cloudwatch", Trouble: c.events.problem()}
+	if end, any := c.events.newest(); any {
+		v.LastData = &end
+	}
+	return v
+}
+
+// Report returns the stage report.
+func (c *Controller) Report(ctx context.Context) Report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, s := c.Now(), c.state
+	r := Report{At: now, Phase: s.Phase, StartedAt: given(s.StartedAt), StartedBy: s.StartedBy, Reason: s.Reason,
+		Stages: []StageReport{}, Trips: s.Trips, Decisions: slices.Clone(s.Decisions)}
+	if r.Decisions == nil {
+		r.Decisions = []Decision{}
+	}
+	var all Counts
+	for i := range s.Stages {
+		st := s.Stages[i]
+		if st.Until.IsZero() {
+			st, _ = c.current(now)
+			st.Gate = c.gate.Criteria
+		}
+		all.add(&st.Counts, 1)
+		r.Stages = append(r.Stages, st.report())
+	}
+	r.Rehearsal = all.rehearsal()
+	return r
+}
+
+// given is nil for the zero time.
+func given(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,128 @@
+package rollout
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// Store keeps the state of the rollout, for one instance or for the fleet.
+type Store interface {
+	// Load returns what is stored; false when nothing ever was.
+	Load(ctx context.Context) (State, bool, error)
+	// Swap replaces the state whose version is old (0: nothing stored) by next,
+	// whose version is old + 1. ErrStale: another one is stored.
+	Swap(ctx context.Context, old int64, next State) error
+}
+
+// ErrStale is a state that somebody else has replaced meanwhile.
+var ErrStale = errors.New("rollout: the state has changed meanwhile")
+
+// MemoryStore is the Store of one instance, with a file or without.
+type MemoryStore struct {
+	path string // "": nothing outlives the process
+
+	mu     sync.Mutex // guards what follows
+	state  State
+	stored bool
+}
+
+var _ Store = (*MemoryStore)(nil)
+
+// NewMemoryStore returns an empty store.
+func NewMemoryStore() *MemoryStore { return &MemoryStore{} }
+
+// OpenFile returns a store that outlives the process. A file that cannot be
+// read is an error that says what to do: to forget a rollout is no accident.
+func OpenFile(path string) (*MemoryStore, error) {
+	m := &MemoryStore{path: path}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil {
+		m.state, err = decode(b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rollout: %s: %w: restore it from a backup, or move it away; the split itself is not in it", path, err)
+	}
+	m.stored = true
+	return m, nil
+}
+
+// Load implements Store.
+func (m *MemoryStore) Load(context.Context) (State, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state, m.stored, nil
+}
+
+// Swap implements Store. What the disk does not take is not in force.
+func (m *MemoryStore) Swap(_ context.Context, old int64, next State) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state.Version != old {
+		return ErrStale
+	}
+	if m.path != "" {
+		b, err := json.Marshal(next)
+		if err == nil {
+			err = replaceFile(m.path, b)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrStore, err)
+		}
+	}
+	m.state, m.stored = next, true
+	return nil
+}
+
+// decode reads a stored state and checks what the rest relies on.
+func decode(b []byte) (State, error) {
+	var s State
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(&s); err != nil {
+		return State{}, fmt.Errorf("the state of the rollout is damaged: %w", err)
+	}
+	known := false
+	for _, p := range Phases {
+		known = known || p == s.Phase
+	}
+	if !known || s.Version < 1 || s.Index < -1 || s.Index >= max(1, len(s.Steps)) || !s.Percent.Valid() {
+		return State{}, errors.New("the state of the rollout is damaged")
+	}
+	if len(s.Steps) > 0 {
+		if err := CheckSteps(s.Steps); err != nil {
+			return State{}, fmt.Errorf("the state of the rollout is damaged: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// replaceFile leaves the old content or the new, whenever the process dies.
+func replaceFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
