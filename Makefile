@@ -25,8 +25,10 @@ test: build ## everything a reviewer would run: real Postfix, Redis, moto, Scept
 lint: ## gofmt, vet, staticcheck, import arrows, known vulnerabilities
 	sh scripts/lint.sh
 
-bench: ## Go benchmarks, ready for benchstat
-	$(GO) test -run '^$$' -bench . -benchmem -count=$${COUNT:-6} ./internal/... | tee bench.out
+bench: build ## Go benchmarks and the CPU time of a mail beside Postfix and Haraka, ready for benchstat
+	sh scripts/need.sh bench
+	$(GO) test -run '^$$' -bench . -benchmem -count=$${COUNT:-6} ./internal/... ./cmd/relay | tee bench.out
+	sh scripts/bench.sh | tee bench-e2e.out
 
 loadtest: build ## 100,000 mails a minute for one minute, and its report
 	sh scripts/loadtest.sh
@@ -65,4 +67,4 @@ docs: build ## docs/configuration.md and its JSON Schema, from the code
 	./bin/relay config schema > docs/configuration.schema.json
 
 clean:
-	rm -rf bin dist bench.out
+	rm -rf bin dist bench.out bench-e2e.out

@@ -20,5 +20,7 @@
 // commands.go (what can be run), scenario.go (what each scenario does), run.go
 // (how a run goes), openloop.go and generator.go (the load), session.go and
 // pool.go (the client, which behaves as Postfix does), sink.go and reconcile.go
-// (what arrived), result.go, threshold.go and report.go (what comes out).
+// (what arrived), result.go, threshold.go and report.go (what comes out). The
+// bench beside other relays has files of its own, from bench.go on: it is a closed
+// loop that counts CPU time, and no scenario.
 package main

@@ -26,6 +26,7 @@ type relayOptions struct {
 	SES     string // endpoint
 	Cuenote string // address
 	CAFile  string // of the SES endpoint; "" = http
+	Extra   string // further sections of the configuration
 }
 
 // relayProcess is the relay under test.
@@ -88,6 +89,7 @@ admin: {address: "%s"}
 	if o.Users != "" {
 		fmt.Fprintf(&b, "access: {networks: [], users_file: %q}\n", o.Users)
 	}
+	b.WriteString(o.Extra)
 	return b.Bytes()
 }
 

@@ -49,6 +49,14 @@ python() {
 	touch "$stamp"
 }
 
+# haraka installs the relay that the benchmarks compare with, in a folder of its own.
+haraka() {
+	[ -d "$CACHE/haraka/node_modules/Haraka" ] && return 0
+	command -v npm >/dev/null 2>&1 || return 0 # the benchmark says that it is not there
+	mkdir -p "$CACHE/haraka"
+	npm install --prefix "$CACHE/haraka" --no-audit --no-fund --loglevel=error Haraka@3.3.4 >/dev/null
+}
+
 case "${1:-}" in
 test)
 	debian postfix=postfix redis-server=redis-server swaks=swaks python3=python3 systemd-analyze=systemd \
@@ -57,8 +65,12 @@ test)
 	perl -MNet::SSLeay -e 1 2>/dev/null || debian net-ssleay-missing=libnet-ssleay-perl
 	python
 	;;
+bench)
+	debian postfix=postfix node=nodejs npm=npm
+	haraka || echo "Haraka could not be installed: it will not be measured" >&2
+	;;
 *)
-	echo "usage: need.sh test" >&2
+	echo "usage: need.sh test|bench" >&2
 	exit 2
 	;;
 esac
