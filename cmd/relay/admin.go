@@ -32,7 +32,7 @@ func (a *app) newAdmin(cfg *config.Config) error {
 		Gatherer: a.reg, Log: a.log, Extra: a.extra.routes,
 	}
 	if a.shared != nil {
-		c.Fleet, c.Extra = a.shared, append(c.Extra, a.shared.routes()...)
+		c.Fleet, c.Extra = a.shared, append(c.Extra, a.shared.routes(func(about, text string) []byte { return a.api.Answer(about, text) })...)
 	}
 	a.api = admin.New(c, settings)
 	return nil

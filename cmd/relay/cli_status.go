@@ -80,7 +80,7 @@ func writeStatus(w io.Writer, p paint, s *apiclient.Status, lines int) {
 	out = append(out, upstreamLines(s.Upstreams)...)
 	out = append(out, "")
 	out = append(out, quotaLines(s.Quota)...)
-	out = append(out, wrap("instances   ", instanceNames(&s.Split), 2)...)
+	out = append(out, wrap("instances   ", instanceNames(&s.Split)+fleetText(s.Fleet), 2)...)
 	if why := reasonsText(s.Reasons); why != "" {
 		out = append(out, wrap("not to SES  ", why, 2)...)
 	}
@@ -141,6 +141,19 @@ func instanceNames(s *apiclient.Split) string {
 		}
 	}
 	return strings.Join(append(behind, even...), ", ")
+}
+
+// fleetText says what the list of instances and the figures above it lack.
+func fleetText(f *apiclient.Fleet) string {
+	switch {
+	case f == nil:
+		return ""
+	case !f.Up:
+		return "; Redis does not answer: the others as heard last, and the figures are this instance's"
+	case f.Reporting < f.Instances:
+		return fmt.Sprintf("; figures of %d of them", f.Reporting)
+	}
+	return ""
 }
 
 // reasonsText counts why mail did not go to SES although the split asked.

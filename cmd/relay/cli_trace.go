@@ -31,7 +31,7 @@ the log.`,
 		id := strings.Trim(strings.TrimSpace(args[0]), "<>")
 		t, answer, err := client.Trace(cmd.Context(), id)
 		if p, ok := errors.AsType[*apiclient.Problem](err); ok && p.Status == http.StatusNotFound {
-			return fmt.Errorf("no instance remembers %s: each keeps the last messages only; look for it in the log", printable(id))
+			return fmt.Errorf("no instance remembers %s: each keeps the last messages only; look for it in the log (%s)", printable(id), printable(p.Detail))
 		}
 		if err != nil || f.json {
 			return f.jsonOr(answer, err)
@@ -41,6 +41,9 @@ the log.`,
 				fmt.Fprintln(c.out)
 			}
 			printRecord(c, &t.Records[i])
+		}
+		if len(t.Missed) > 0 {
+			fmt.Fprintf(c.err, "not asked: %s\n", printable(strings.Join(t.Missed, ", ")))
 		}
 		return nil
 	}

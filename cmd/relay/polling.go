@@ -52,6 +52,9 @@ func (a *app) pollsAccount(answered chan<- struct{}) bool {
 	if a.shared == nil || a.shared.quota.Turn() {
 		return true
 	}
+	if acc, ok := a.shared.account(); ok {
+		a.account.Store(&acc)
+	}
 	offer(answered)
 	return false
 }
@@ -80,6 +83,9 @@ func (a *app) reportAccount(acc ses.Account, err error) {
 		return
 	}
 	previous := a.account.Swap(&acc)
+	if err == nil && a.shared != nil {
+		a.shared.tellAccount(acc)
+	}
 	a.quota.SetAccount(acc.Max24HourSend, acc.MaxSendRate, acc.SentLast24Hours)
 	if !acc.SendingEnabled && (previous == nil || previous.SendingEnabled) {
 		a.log.Error("SES has disabled sending for this account", "enforcement", acc.EnforcementStatus)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"sesrelay/internal/fleet"
 	"sesrelay/internal/ledger"
 	"sesrelay/internal/quota"
+	"sesrelay/internal/ses"
 	"sesrelay/internal/split"
 )
 
@@ -81,6 +83,7 @@ func (s *shared) start(a *app) {
 	s.workers.Go(func() { s.store.Run(ctx) })
 	s.workers.Go(func() { s.fleet.Run(ctx) })
 	s.workers.Go(func() { every(ctx, time.Second, func() { s.watch(a) }) })
+	s.workers.Go(func() { every(ctx, publishEvery, func() { s.publish(ctx, a) }) })
 }
 
 // watch notes whether Redis answers, and shares Cuenote's rate anew when
@@ -155,10 +158,88 @@ func instanceViews(all []fleet.Instance) []admin.Instance {
 	return out
 }
 
+// Trouble implements admin.Fleet.
+func (s *shared) Trouble() (cause string, since time.Time) {
+	if t := s.trouble.now.Load(); t != nil {
+		return t.cause, t.since
+	}
+	return "", time.Time{}
+}
+
+// What the instances publish for each other.
+const (
+	publishedReport  = "report"  // admin.API.Report
+	publishedAccount = "account" // ses.Account, by whoever polls it
+)
+
+// publishEvery is how old the figures of the other instances are at most.
+const publishEvery = 2 * time.Second
+
+// publish gives the others this instance's figures.
+func (s *shared) publish(ctx context.Context, a *app) {
+	b, err := a.api.Report()
+	if err == nil {
+		err = s.fleet.Publish(ctx, publishedReport, b)
+	}
+	if err != nil {
+		a.log.Debug("figures are not published", "error", err.Error())
+	}
+}
+
+// tellAccount gives the others what SES said of the account: one instance asks
+// for all. Without Redis each asks for itself.
+func (s *shared) tellAccount(acc ses.Account) {
+	if b, err := json.Marshal(acc); err == nil {
+		_ = s.fleet.Publish(context.Background(), publishedAccount, b)
+	}
+}
+
+// account is what another instance was told of the account.
+func (s *shared) account() (newest ses.Account, ok bool) {
+	all, err := s.fleet.Published(context.Background(), publishedAccount)
+	if err != nil {
+		return newest, false
+	}
+	for _, b := range all {
+		var acc ses.Account
+		if json.Unmarshal(b, &acc) == nil && acc.At.After(newest.At) {
+			newest = acc
+		}
+	}
+	return newest, newest.Known()
+}
+
+// Reports implements admin.Fleet.
+func (s *shared) Reports(ctx context.Context) (out [][]byte, err error) {
+	if up, err := s.fleet.Up(); !up {
+		return nil, err // nobody waits for a Redis that is known to be away
+	}
+	all, err := s.fleet.Published(ctx, publishedReport)
+	for _, b := range all {
+		out = append(out, b)
+	}
+	return out, err
+}
+
+// Ask implements admin.Fleet.
+func (s *shared) Ask(ctx context.Context, about, text string) (answers [][]byte, missed []string) {
+	for _, a := range s.fleet.Ask(ctx, about, text) {
+		if a.Err != nil {
+			missed = append(missed, a.Instance+" ("+cause(a.Err)+")")
+			continue
+		}
+		answers = append(answers, a.Body)
+	}
+	return answers, missed
+}
+
 // routes are for the other instances. They need no token: what is asked is
 // signed with the fleet's secret.
-func (s *shared) routes() []admin.Route {
-	return []admin.Route{{Pattern: http.MethodPost + " " + fleet.Path, Role: admin.Anyone, Handler: s.fleet.Handler()}}
+func (s *shared) routes(answer func(about, text string) []byte) []admin.Route {
+	return []admin.Route{
+		{Pattern: http.MethodPost + " " + fleet.Path, Role: admin.Anyone, Handler: s.fleet.Handler()},
+		{Pattern: http.MethodPost + " " + fleet.AskPath, Role: admin.Anyone, Handler: s.fleet.AskHandler(answer)},
+	}
 }
 
 // advertised is the base URL at which the other instances reach this one's

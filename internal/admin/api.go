@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -54,12 +53,6 @@ type Instance struct {
 	ID      string        `json:"id"`
 	Version int64         `json:"version"`
 	Applied split.Percent `json:"applied"` // requested, under the brake
-}
-
-// Fleet is what the API knows of the other instances.
-type Fleet interface {
-	Instances() []Instance               // as heard last, this one among them
-	Look(ctx context.Context) []Instance // asked now, which takes a moment when Redis is away
 }
 
 // Alarm is something that a person should look at.
@@ -115,6 +108,8 @@ type API struct {
 	refused  *refusals
 	closing  chan struct{} // closed when a server shuts down: streams of events would keep it waiting
 	close    sync.Once
+
+	reported others
 
 	mu     sync.Mutex           // guards what follows
 	since  map[string]time.Time // alarms that stand

@@ -42,7 +42,8 @@ func (a *API) splitView(s *split.Snapshot, shares Shares) SplitView {
 // force and not kept, or not known everywhere; nil otherwise.
 func (a *API) writeSplit(w http.ResponseWriter, r *http.Request, s *split.Snapshot, saved error) error {
 	w.Header().Set("ETag", etag(s.Version))
-	v := a.splitView(s, a.Stats.Shares())
+	f := a.fleetFigures(a.others())
+	v := a.splitView(s, f.shares())
 	if a.Fleet != nil {
 		v.Instances = a.Fleet.Look(r.Context())
 	}

@@ -18,6 +18,7 @@ type Status struct {
 	Split     SplitView      `json:"split"`
 	Upstreams []UpstreamView `json:"upstreams"`
 	Quota     QuotaView      `json:"quota"`
+	Fleet     *FleetView     `json:"fleet"`   // whose figures these are; null: of this instance alone
 	Alarms    []Alarm        `json:"alarms"`  // the worst first
 	Reasons   []ReasonCount  `json:"reasons"` // the largest first
 }
@@ -41,6 +42,7 @@ const statusLife = 250 * time.Millisecond
 // status returns the status, perhaps one just made. A new split is never hidden
 // by an old status.
 func (a *API) status() *Status {
+	reports := a.others() // before the lock: Redis may take its time
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now, live := a.Now(), a.Split.Current()
@@ -48,11 +50,12 @@ func (a *API) status() *Status {
 		c.Split.Version == live.Version && c.Split.Applied == live.Applied() && c.Split.Unsaved == live.Unsaved {
 		return c
 	}
-	f, q := a.Stats.figures(), a.Quota()
+	f, q := a.fleetFigures(reports), a.Quota()
 	s := &Status{Instance: a.Instance, Version: a.Version, StartedAt: a.started, Now: now,
 		Split: a.splitView(live, f.shares()), Upstreams: []UpstreamView{}, Quota: quotaView(q, &f), Reasons: f.reasonCounts()}
 	s.Ready, s.Draining = a.Ready()
-	for _, u := range a.Upstreams() {
+	s.Fleet = a.fleetView(len(s.Split.Instances), 1+len(reports))
+	for _, u := range together(a.states(reports)) {
 		s.Upstreams = append(s.Upstreams, f.upstream(u))
 	}
 	s.Alarms = a.alarms(s, q)

@@ -26,8 +26,11 @@ func TestHealth(t *testing.T) {
 // fakeFleet is a fixed list of instances.
 type fakeFleet []Instance
 
-func (f fakeFleet) Instances() []Instance           { return f }
-func (f fakeFleet) Look(context.Context) []Instance { return f }
+func (f fakeFleet) Instances() []Instance                                    { return f }
+func (f fakeFleet) Look(context.Context) []Instance                          { return f }
+func (f fakeFleet) Reports(context.Context) ([][]byte, error)                { return nil, nil }
+func (f fakeFleet) Ask(context.Context, string, string) ([][]byte, []string) { return nil, nil }
+func (f fakeFleet) Trouble() (string, time.Time)                             { return "", time.Time{} }
 
 func TestStatus(t *testing.T) {
 	t.Parallel()

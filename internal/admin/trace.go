@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/hex"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -175,19 +174,4 @@ func (a *API) show(r *relay.Record) TraceRecord {
 
 func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
-}
-
-func (a *API) getTrace(w http.ResponseWriter, r *http.Request) error {
-	found := a.Traces.Find(r.PathValue("id"))
-	if len(found) == 0 {
-		return refuse(http.StatusNotFound, "no message with this id is among the last ones of this instance")
-	}
-	records := make([]TraceRecord, 0, len(found))
-	for _, rec := range found {
-		records = append(records, a.show(rec))
-	}
-	writeJSON(w, http.StatusOK, struct {
-		Records []TraceRecord `json:"records"`
-	}{records})
-	return nil
 }

@@ -31,6 +31,7 @@ const secret = "0123456789abcdef0123456789abcdef"
 
 // member is one instance with its API.
 type member struct {
+	mux *http.ServeMux
 	*Fleet
 	store *split.RedisStore
 	api   *httptest.Server
@@ -73,12 +74,13 @@ func join(t testing.TB, url, id, key string) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
+	store.Settle = time.Millisecond
 	live, err := split.NewLive(context.Background(), store, split.LiveConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	m := &member{store: store, api: httptest.NewServer(mux)}
+	m := &member{store: store, mux: mux, api: httptest.NewServer(mux)}
 	m.Fleet = New(client, "test:", Config{ID: id, Admin: m.api.URL, Build: "test", Live: live, Key: []byte(key),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	mux.Handle("POST "+Path, m.Handler())

@@ -45,13 +45,14 @@ type registry struct {
 	client redis.UniversalClient
 	keys   []string
 	secret string // its key
+	tag    string // what all keys begin with
 }
 
 // New returns an instance's view of its fleet. Nothing is asked of Redis until
 // Run. The prefix is state.prefix.
 func New(client redis.UniversalClient, prefix string, cfg Config) *Fleet {
 	tag := split.HashTag(prefix)
-	return newFleet(&registry{client, []string{tag + "instances", tag + "instances:seen"}, tag + "secret"}, cfg)
+	return newFleet(&registry{client, []string{tag + "instances", tag + "instances:seen"}, tag + "secret", tag}, cfg)
 }
 
 // say writes what an instance says, "" to leave, and returns all that live.

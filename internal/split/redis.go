@@ -26,13 +26,16 @@ type RedisStore struct {
 	// before the store is used.
 	Tell func(ctx context.Context, b Brake, version int64) error
 
+	// Settle is how long Load lets the other instances give an empty Redis back
+	// what it lost, before it believes that nothing was ever stored.
+	Settle time.Duration
+
 	client               redis.UniversalClient
 	keyState, keyHistory string
 	channel              string
 	mirror               *mirror
 	live                 *Live // from NewLive
 	kick                 chan struct{}
-	loadPause            time.Duration // between two tries of Load
 
 	mu   sync.Mutex // guards what follows
 	down error      // of the last command; nil: Redis answers
@@ -53,7 +56,7 @@ func NewRedisStore(client redis.UniversalClient, prefix, file string) (*RedisSto
 		return nil, err
 	}
 	tag := HashTag(prefix)
-	return &RedisStore{client: client, mirror: m, kick: make(chan struct{}, 1), loadPause: pollEvery / 2,
+	return &RedisStore{client: client, mirror: m, kick: make(chan struct{}, 1), Settle: 3 * pollEvery / 2,
 		keyState: tag + "split", keyHistory: tag + "split:history", channel: tag + "split",
 		down: errors.New("nothing asked yet")}, nil
 }
@@ -123,7 +126,7 @@ func (s *RedisStore) readSoon(ctx context.Context) (got stored, err error) {
 		}
 		if err == nil {
 			select {
-			case <-time.After(s.loadPause):
+			case <-time.After(s.Settle / loadTries):
 			case <-ctx.Done():
 			}
 		}

@@ -54,7 +54,7 @@ func join(t testing.TB, client redis.UniversalClient, file string) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store.loadPause = time.Millisecond
+	store.Settle = time.Millisecond
 	live, err := NewLive(context.Background(), store, LiveConfig{Initial: 4200})
 	if err != nil {
 		t.Fatal(err)

@@ -17,8 +17,17 @@ type Status struct {
 	Split     Split      `json:"split"`
 	Upstreams []Upstream `json:"upstreams"`
 	Quota     Quota      `json:"quota"`
+	Fleet     *Fleet     `json:"fleet"`  // whose figures these are; nil: of this instance alone
 	Alarms    []Alarm    `json:"alarms"` // the worst first
 	Reasons   []Reason   `json:"reasons"`
+}
+
+// Fleet says whose figures a status shows.
+type Fleet struct {
+	Instances int    `json:"instances"`
+	Reporting int    `json:"reporting"`
+	Up        bool   `json:"up"` // Redis answers
+	Error     string `json:"error"`
 }
 
 // Upstream is what one upstream did in the last minutes.

@@ -5,6 +5,7 @@ import "time"
 // Trace is all that is known about a message; a retry makes another record.
 type Trace struct {
 	Records []Record `json:"records"` // oldest first
+	Missed  []string `json:"missed"`  // instances that could not be asked
 }
 
 // Record is one mail transaction with one instance. Addresses are as the
