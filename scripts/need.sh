@@ -61,6 +61,7 @@ case "${1:-}" in
 test)
 	debian postfix=postfix redis-server=redis-server swaks=swaks python3=python3 systemd-analyze=systemd \
 		'cc=gcc libc6-dev' # the race detector needs a C compiler
+	debian promtool=prometheus # tests rules and dashboards
 	# swaks speaks TLS only with it, and no program comes with it to look for.
 	perl -MNet::SSLeay -e 1 2>/dev/null || debian net-ssleay-missing=libnet-ssleay-perl
 	python

@@ -28,8 +28,14 @@ type contract struct {
 
 func newContract(t *testing.T) *contract {
 	t.Helper()
+	return newContractOf(t, simulator.Account{MaxSendRate: 100, Max24HourSend: 3})
+}
+
+// newContractOf is newContract with another sending quota.
+func newContractOf(t *testing.T, account simulator.Account, settings ...string) *contract {
+	t.Helper()
 	store := simulator.NewStore(simulator.StoreConfig{})
-	hop, err := simulator.NewSES(simulator.SESConfig{Store: store, Account: simulator.Account{MaxSendRate: 100, Max24HourSend: 3}})
+	hop, err := simulator.NewSES(simulator.SESConfig{Store: store, Account: account})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +45,8 @@ func newContract(t *testing.T) *contract {
 		t.Fatal(err)
 	}
 	t.Cleanup(next.Close)
-	return &contract{ses: hop, served: serveFile(t,
-		"ses: {endpoint: "+hop.URL()+"}", "cuenote: {address: "+next.Addr()+"}")}
+	settings = append([]string{"ses: {endpoint: " + hop.URL() + "}", "cuenote: {address: " + next.Addr() + "}"}, settings...)
+	return &contract{ses: hop, served: serveFile(t, settings...)}
 }
 
 // api asks and returns the answer, read.

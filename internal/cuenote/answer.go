@@ -43,6 +43,13 @@ const (
 	classContent    = "content"    // the content could not be had: the caller's own error
 )
 
+// classes are all of them, so that each counter exists from the start.
+var classes = []string{
+	classPool, classRate, classDial, classGreeting, classTLS, classAuth, classConnection, classTimeout, classShutdown,
+	classProtocol, classDeferred, classRejected, classConfig, classSMTPUTF8, classReplay, classUnanswered,
+	classCanceled, classCaller, classContent,
+}
+
 // refusal classifies a reply that does not let the transaction go on.
 func refusal(cmd command, r *reply) *relay.Error {
 	switch {

@@ -31,6 +31,9 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 			return metrics{}, err
 		}
 	}
+	for _, class := range classes {
+		errs.WithLabelValues(class)
+	}
 	return metrics{idle: connections.WithLabelValues("idle"), busy: connections.WithLabelValues("busy"), errors: errs}, nil
 }
 
