@@ -75,6 +75,10 @@ func checkSecrets(cfg *config.Config) []finding {
 		_, err := cfg.CuenotePassword()
 		found = append(found, fileFinding("cuenote.password_file", file, err, "write the password alone into it"))
 	}
+	if file := cfg.State.SecretFile; file != "" {
+		_, err := config.ReadSecret(file)
+		found = append(found, fileFinding("state.secret_file", file, err, "write one secret into it, the same on every instance"))
+	}
 	if file := cfg.Log.KeyFile; file != "" {
 		key, err := config.ReadSecret(file)
 		if err == nil {

@@ -30,6 +30,7 @@ func checkLive(ctx context.Context, cfg *config.Config) []finding {
 	for _, l := range cfg.Listeners {
 		found = append(found, checkListener(ctx, l, running))
 	}
+	found = append(found, checkRedis(ctx, cfg)...)
 	cuenote := make(chan finding, 1)
 	go func() { cuenote <- checkCuenote(ctx, cfg) }() // beside SES: both may keep the operator waiting
 	found = append(found, checkSES(ctx, cfg)...)
