@@ -23,7 +23,8 @@ import (
 // contract is a relay with simulated next hops, asked from outside.
 type contract struct {
 	*served
-	ses *simulator.SES
+	ses     *simulator.SES
+	cuenote *simulator.SMTP
 }
 
 func newContract(t *testing.T) *contract {
@@ -46,7 +47,7 @@ func newContractOf(t *testing.T, account simulator.Account, settings ...string) 
 	}
 	t.Cleanup(next.Close)
 	settings = append([]string{"ses: {endpoint: " + hop.URL() + "}", "cuenote: {address: " + next.Addr() + "}"}, settings...)
-	return &contract{ses: hop, served: serveFile(t, settings...)}
+	return &contract{ses: hop, cuenote: next, served: serveFile(t, settings...)}
 }
 
 // api asks and returns the answer, read.
@@ -99,6 +100,13 @@ func (c *contract) want(status int, method, path, body string, headers []string,
 // mail sends one and returns the final reply.
 func (c *contract) mail(from, header string) string {
 	c.t.Helper()
+	return c.submit(250, from, header+"From: <taro@goo.ne.jp>\r\nMessage-ID: <"+fmt.Sprint(time.Now().UnixNano())+"@goo.ne.jp>\r\n\r\nhi\r\n")
+}
+
+// submit sends a message and returns the final reply: to the last recipient when
+// that was refused, else to the data. want is its code, or its first digit.
+func (c *contract) submit(want int, from, content string, more ...string) string {
+	c.t.Helper()
 	conn, err := textproto.Dial("tcp", c.served.mail)
 	if err != nil {
 		c.t.Fatal(err)
@@ -121,8 +129,11 @@ func (c *contract) mail(from, header string) string {
 	say(250, "EHLO mx-1.goo.ne.jp")
 	say(250, "MAIL FROM:<"+from+">")
 	say(250, "RCPT TO:<hanako@docomo.ne.jp>")
+	for _, to := range more {
+		say(5, "RCPT TO:<"+to+">")
+	}
 	say(354, "DATA")
-	return say(250, header+"From: <taro@goo.ne.jp>\r\nMessage-ID: <"+fmt.Sprint(time.Now().UnixNano())+"@goo.ne.jp>\r\n\r\nhi\r\n.")
+	return say(want, content+".")
 }
 
 func TestContractHTTP(t *testing.T) {

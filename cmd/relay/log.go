@@ -68,6 +68,9 @@ func (h sessionMask) attr(a slog.Attr) slog.Attr {
 	if !sessionKeys[a.Key] {
 		return a
 	}
+	if a.Key == "err" {
+		return slog.String("error", h.mask().Text(a.Value.String())) // the name that every other line uses
+	}
 	return slog.String(a.Key, h.mask().Text(a.Value.String()))
 }
 

@@ -59,9 +59,12 @@ type sampledLog struct {
 	sample *sampler
 }
 
+// alwaysWritten are info lines that say who did what: none may be missing.
+var alwaysWritten = map[string]bool{"audit": true, "rollout": true, transactionMessage: true}
+
 // Handle implements slog.Handler.
 func (h sampledLog) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level != slog.LevelInfo || r.Message == transactionMessage {
+	if r.Level != slog.LevelInfo || alwaysWritten[r.Message] {
 		return h.Handler.Handle(ctx, r)
 	}
 	left, ok := h.sample.take(r.Message, r.Time)

@@ -80,12 +80,15 @@ func TestSamplingOfEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			log.Warn("authentication failed")
+			log.Info("audit")
 		}
 		if n := strings.Count(b.String(), "TLS handshake failed"); n != c.info {
 			t.Errorf("limit %d: %d info lines, want %d", c.limit, n, c.info)
 		}
-		if n := strings.Count(b.String(), "authentication failed"); n != 20 {
-			t.Errorf("limit %d: %d warnings of 20", c.limit, n)
+		for _, message := range []string{"authentication failed", `"audit"`} {
+			if n := strings.Count(b.String(), message); n != 20 {
+				t.Errorf("limit %d: %d of 20 lines %s", c.limit, n, message)
+			}
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (c *Certificate) Get() (*tls.Certificate, error) {
 	defer c.mu.Unlock()
 	if !c.state[0].same(stateOf(c.certFile)) || !c.state[1].same(stateOf(c.keyFile)) {
 		if err := c.load(); err != nil {
-			c.log.Error("the changed TLS certificate is not usable, the old one stays", "err", err)
+			c.log.Error("the changed TLS certificate is not usable, the old one stays", "error", err.Error())
 		} else {
 			c.log.Info("TLS certificate reloaded", "file", c.certFile, "not_after", c.loaded.Leaf.NotAfter)
 		}
