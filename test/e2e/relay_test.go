@@ -125,6 +125,22 @@ func (o *relayOptions) settings() settings {
 // startRelay runs the relay until the test ends, and returns when it is ready.
 func startRelay(t *testing.T, o relayOptions) *relayProcess {
 	t.Helper()
+	r := launchRelay(t, o)
+	r.serving(t)
+	return r
+}
+
+// serving waits until a launched relay is ready, and notes its metrics.
+func (r *relayProcess) serving(t *testing.T) {
+	t.Helper()
+	r.ready(t)
+	r.scrape()
+	t.Cleanup(r.scrape) // runs before the process is stopped
+}
+
+// launchRelay is startRelay that does not wait: many processes start at once.
+func launchRelay(t *testing.T, o relayOptions) *relayProcess {
+	t.Helper()
 	if o.smtp == "" {
 		o.smtp = freePort(t)
 	}
@@ -134,9 +150,6 @@ func startRelay(t *testing.T, o relayOptions) *relayProcess {
 	r := &relayProcess{binary: binary(t, o.plain), smtp: o.smtp, admin: o.admin, options: o, config: filepath.Join(t.TempDir(), "relay.yaml")}
 	write(t, r.config, o.settings().yaml())
 	r.process = startCommand(t, r.command("serve", "--config", r.config))
-	r.ready(t)
-	r.scrape()
-	t.Cleanup(r.scrape) // runs before the process is stopped
 	return r
 }
 
