@@ -36,8 +36,10 @@ func (f *Fleet) Handler() http.Handler {
 			f.Live.TakeBrake(m.Brake)
 			f.Log.Warn("brake: told by another instance", "from", m.From, "by", m.Brake.By, "reason", m.Brake.Reason)
 		}
-		w.Header().Set(signature, seal(key, "braked", []byte(m.Nonce)))
-		w.WriteHeader(http.StatusOK)
+		now := f.Live.Current()
+		answer, _ := json.Marshal(braked{now.Version, now.Applied(), now.Ceiling}) // numbers alone
+		w.Header().Set(signature, seal(key, "braked "+m.Nonce, answer))
+		w.Write(answer)
 	})
 }
 

@@ -66,7 +66,7 @@ func TestHandler(t *testing.T) {
 		if braked := f.Live.Current().Applied() == 0; w.Code != c.want || braked != c.braked {
 			t.Errorf("%s: %d, braked %v; want %d, %v", c.name, w.Code, braked, c.want, c.braked)
 		}
-		if (w.Code == 200) != (f.secrets.sealedWith("braked", []byte("1"), w.Header().Get(signature)) != nil) {
+		if (w.Code == 200) != (f.secrets.sealedWith("braked 1", w.Body.Bytes(), w.Header().Get(signature)) != nil) {
 			t.Errorf("%s: the answer's signature is wrong", c.name)
 		}
 	}

@@ -256,6 +256,11 @@ func TestBrakeWithoutRedis(t *testing.T) {
 			if len(all[0].Instances()) != 5 {
 				t.Errorf("the others are forgotten: %v", names(all[0].Instances()))
 			}
+			for _, i := range all[3].Instances() { // as they answered, without Redis
+				if i.Version != v || i.Applied != 0 || i.Ceiling != 0 {
+					t.Errorf("the braking instance shows %+v", i)
+				}
+			}
 			if err := back(); err != nil {
 				t.Fatal(err)
 			}
@@ -295,7 +300,7 @@ func TestTellNamesWhomItDidNotReach(t *testing.T) {
 		w.Header().Set(signature, r.Header.Get(signature))
 	}))
 	defer liar.Close()
-	if err := all[0].post(t.Context(), liar.URL, []byte(secret), "n", []byte("x")); err == nil {
+	if _, err := all[0].post(t.Context(), liar.URL, []byte(secret), "n", []byte("x")); err == nil {
 		t.Error("an answer without signature was believed")
 	}
 	all[0].secrets.fixed = nil

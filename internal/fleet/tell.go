@@ -36,6 +36,13 @@ type message struct {
 	Brake   split.Brake `json:"brake"`
 }
 
+// braked is the answer: what the instance applies from now on.
+type braked struct {
+	Version int64         `json:"version"`
+	Applied split.Percent `json:"applied"`
+	Ceiling split.Percent `json:"ceiling"`
+}
+
 // Times of telling.
 const (
 	tellTimeout = 700 * time.Millisecond // of one try
@@ -61,9 +68,9 @@ func (f *Fleet) Tell(ctx context.Context, b split.Brake, version int64) error {
 	var missed []string
 	for _, p := range f.everybody() {
 		wg.Go(func() {
-			err := f.tellOne(ctx, p.Instance, keys[0], m.Nonce, body)
+			now, err := f.tellOne(ctx, p.Instance, keys[0], m.Nonce, body)
 			if err == nil {
-				f.hasBraked(p.Run)
+				f.hasBraked(p.Run, now)
 			}
 			if err != nil && p.lives {
 				mu.Lock()
@@ -97,48 +104,49 @@ func (f *Fleet) everybody() []addressee {
 
 // hasBraked notes what an instance has answered: without Redis it has no other
 // way to say so.
-func (f *Fleet) hasBraked(run string) {
+func (f *Fleet) hasBraked(run string, now braked) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for n := range f.known {
 		if i := &f.known[n]; i.Run == run {
-			i.Applied, i.Ceiling = 0, 0
+			i.Version, i.Applied, i.Ceiling = now.Version, now.Applied, now.Ceiling
 		}
 	}
 }
 
-func (f *Fleet) tellOne(ctx context.Context, to Instance, key []byte, nonce string, body []byte) (err error) {
+func (f *Fleet) tellOne(ctx context.Context, to Instance, key []byte, nonce string, body []byte) (now braked, err error) {
 	if to.Admin == "" {
-		return errors.New("it has no address for the others")
+		return now, errors.New("it has no address for the others")
 	}
 	for range tellTries {
-		if err = f.post(ctx, to.Admin+Path, key, nonce, body); err == nil || ctx.Err() != nil {
-			return err
+		if now, err = f.post(ctx, to.Admin+Path, key, nonce, body); err == nil || ctx.Err() != nil {
+			return now, err
 		}
 	}
-	return err
+	return now, err
 }
 
 // post sends one message, and believes only a signed answer.
-func (f *Fleet) post(ctx context.Context, url string, key []byte, nonce string, body []byte) error {
+func (f *Fleet) post(ctx context.Context, url string, key []byte, nonce string, body []byte) (now braked, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return now, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(signature, seal(key, "brake", body))
-	answer, err := f.Client.Do(r)
+	resp, err := f.Client.Do(r)
 	if err != nil {
-		return err
+		return now, err
 	}
-	defer answer.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(answer.Body, maxMessage))
-	if answer.StatusCode != http.StatusOK || !hmac.Equal([]byte(answer.Header.Get(signature)), []byte(seal(key, "braked", []byte(nonce)))) {
-		return fmt.Errorf("answered %s", answer.Status)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
+	if resp.StatusCode != http.StatusOK || err != nil ||
+		!hmac.Equal([]byte(resp.Header.Get(signature)), []byte(seal(key, "braked "+nonce, answer))) {
+		return now, fmt.Errorf("answered %s", resp.Status)
 	}
-	return nil
+	return now, json.Unmarshal(answer, &now)
 }
 
 // plainClient goes where it is told and nowhere else.
