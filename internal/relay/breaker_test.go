@@ -102,6 +102,24 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// TestBudgetForSmallMail: large mail cannot take all of it.
+func TestBudgetForSmallMail(t *testing.T) {
+	b := NewBudget(16 << 20)
+	for b.Reserve(1 << 20) {
+	}
+	if used := b.Used(); used != 15<<20 {
+		t.Fatalf("large mail takes %d bytes of 16 MiB", used)
+	}
+	for range 4 {
+		if !b.Reserve(smallRequest) {
+			t.Fatal("nothing is left for a small one")
+		}
+	}
+	if b.Reserve(1) {
+		t.Fatal("the limit does not hold")
+	}
+}
+
 func TestReplyTo(t *testing.T) {
 	for _, c := range []struct {
 		err  error

@@ -13,12 +13,20 @@ type Budget struct {
 	used  atomic.Int64
 }
 
+// smallRequest is what may take the last sixteenth of a budget: when large mails
+// from everybody have spent the rest, ordinary mail still goes through.
+const smallRequest = 256 << 10
+
 // NewBudget returns a budget of limit bytes.
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
 // Reserve takes n bytes, or reports false and takes nothing.
 func (b *Budget) Reserve(n int64) bool {
-	if b.used.Add(n) > b.limit {
+	limit := b.limit
+	if n > smallRequest {
+		limit -= limit / 16
+	}
+	if b.used.Add(n) > limit {
 		b.used.Add(-n)
 		return false
 	}

@@ -392,7 +392,9 @@ func TestMemoryBudget(t *testing.T) {
 	for _, route := range []Route{SES, Cuenote} {
 		w := newWorld(t)
 		w.router.route = route
-		w.memory.Reserve(64<<20 - 100)
+		w.memory.Reserve(60 << 20)
+		for w.memory.Reserve(smallRequest) {
+		}
 		tx := w.begin()
 		tx.Recipient(context.Background(), addr("to@example.jp"))
 		src := &fakeSource{content: testMail}

@@ -27,7 +27,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(429, "a#b:c", []byte(`{"MessageId":1,"message":null,"code":["x"]}`))
 	f.Fuzz(func(t *testing.T, status int, header string, body []byte) {
 		a := readAnswer(&response{status: status, header: http.Header{"X-Amzn-Errortype": {header}}, body: body})
-		if strings.ContainsAny(a.code, "#:") {
+		if strings.Contains(a.code, ":") {
 			t.Fatalf("code %q", a.code)
 		}
 		e := classify(a)

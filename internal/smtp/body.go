@@ -20,6 +20,7 @@ type body struct {
 	dec     decoder
 	opened  bool
 	started time.Time    // of 354
+	held    bool         // the transaction holds an upstream connection
 	raw     int64        // bytes used from the wire
 	size    int64        // bytes of content so far
 	fault   *relay.Error // the client's fault that ended the content
@@ -51,6 +52,7 @@ func (b *body) Open() error {
 
 func (b *body) open() error {
 	b.opened, b.started = true, time.Now()
+	b.held = b.g.tx != nil && b.g.tx.HoldsConnection()
 	b.g.out.say(replyDataGo)
 	if err := b.g.flush(); err != nil {
 		b.lose("client_gone", replyGone, err)
@@ -126,8 +128,12 @@ func (b *body) judge() {
 // trickle may not.
 func (b *body) fill() {
 	l := &b.g.srv.limits
-	earned := time.Duration(float64(min(b.raw, l.MessageSize)) / float64(l.DataRate) * float64(time.Second))
-	end := b.started.Add(l.Data + earned)
+	total, rate := l.Data, l.DataRate
+	if b.held { // of these there are few: a client that trickles must not keep one for long
+		total, rate = min(l.Data, l.DataHeld), max(1, l.DataRate/4)
+	}
+	earned := time.Duration(float64(min(b.raw, l.MessageSize)) / float64(rate) * float64(time.Second))
+	end := b.started.Add(total + earned)
 	b.g.raw.SetReadDeadline(end)
 	switch err := b.g.in.fill(); {
 	case err == nil:

@@ -191,6 +191,27 @@ func TestTrickle(t *testing.T) {
 	c.want("250")
 }
 
+// TestTrickleThatHolds: whoever holds an upstream connection has less time.
+func TestTrickleThatHolds(t *testing.T) {
+	t.Parallel()
+	k := &keeper{holds: true}
+	_, address := serve(t, k, func(c *Config) {
+		c.Limits.Data = time.Hour
+		c.Limits.DataHeld = 200 * time.Millisecond
+		c.Limits.DataRate = 4 << 20
+	})
+	c := open(t, address)
+	c.toData()
+	c.send("x\r\n")
+	c.want("421 4.4.2")
+	c = open(t, address)
+	c.toData()
+	c.send(strings.Repeat(strings.Repeat("y", 1022)+"\r\n", 512)) // earns 500 ms
+	time.Sleep(300 * time.Millisecond)
+	c.send(".\r\n")
+	c.want("250")
+}
+
 // TestReaderThatOutlivesItsTransaction cannot take the next commands.
 func TestReaderThatOutlivesItsTransaction(t *testing.T) {
 	t.Parallel()

@@ -102,6 +102,7 @@ type Limits struct {
 	Idle                 time.Duration // connection without a message; 30 min
 	Park                 time.Duration // an idle connection keeps its session engine and buffers; 1 s
 	Data                 time.Duration // whole body, plus its bytes at DataRate; 5 min
+	DataHeld             time.Duration // the same, while the transaction holds an upstream connection; 1 min, plus its bytes at a quarter of DataRate
 	DataRate             int64         // bytes per second; 64 KiB
 	Proxy                time.Duration // PROXY header; 5 s
 	Handshake            time.Duration // TLS; 10 s
@@ -121,6 +122,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Idle, 30*time.Minute)
 	def(&l.Park, time.Second)
 	def(&l.Data, 5*time.Minute)
+	def(&l.DataHeld, time.Minute)
 	def(&l.DataRate, 64<<10)
 	def(&l.Proxy, 5*time.Second)
 	def(&l.Handshake, 10*time.Second)

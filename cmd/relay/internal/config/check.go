@@ -184,6 +184,7 @@ func checkLimits(r *report, c *Config) {
 			fmt.Sprintf("write at most %d", l.Connections))
 	}
 	need := max(l.MessageSize, int64(float64(min(c.SES.MessageSize, l.MessageSize))*sesMemory))
+	need += need / 15 // a sixteenth is kept for small mail
 	if l.Memory < need {
 		r.wrong("limits.memory", fmt.Sprintf("a message of the largest size needs %d MiB and would never fit", (need+mib-1)/mib),
 			fmt.Sprintf("write at least %dMiB, or lower limits.message_size", (need+mib-1)/mib))
