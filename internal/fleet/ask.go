@@ -26,6 +26,10 @@ const (
 	maxAnswer   = 1 << 20
 )
 
+// replayAfter bounds how long a question may travel, and by how much clocks may
+// differ.
+const replayAfter = 10 * time.Minute
+
 // question is what one instance asks of another.
 type question struct {
 	Nonce string    `json:"nonce"`

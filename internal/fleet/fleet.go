@@ -70,7 +70,6 @@ type Fleet struct {
 	known []Instance // the last list, this one in it
 	peers map[string]peer
 	down  error
-	heard map[string]time.Time // nonces of brakes told here
 }
 
 // peer is another instance that may be there still.
@@ -84,7 +83,7 @@ type peer struct {
 const forgetAfter = 10 * time.Minute
 
 func newFleet(r *registry, cfg Config) *Fleet {
-	f := &Fleet{Config: cfg, registry: r, secrets: keyring{fixed: cfg.Key}, peers: map[string]peer{}, heard: map[string]time.Time{}, down: errors.New("nothing asked yet")}
+	f := &Fleet{Config: cfg, registry: r, secrets: keyring{fixed: cfg.Key}, peers: map[string]peer{}, down: errors.New("nothing asked yet")}
 	if f.Client == nil {
 		f.Client = plainClient()
 	}

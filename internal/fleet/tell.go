@@ -29,11 +29,10 @@ const signature = "Relay-Signature"
 
 // message tells of a brake.
 type message struct {
-	From    string      `json:"from"`
-	Nonce   string      `json:"nonce"`
-	Sent    time.Time   `json:"sent"`
-	Version int64       `json:"version"` // in force where the brake was pulled
-	Brake   split.Brake `json:"brake"`
+	From    string     `json:"from"`
+	Nonce   string     `json:"nonce"`   // the answer is signed with it
+	Version int64      `json:"version"` // in force where the brake was pulled
+	Brake   split.Pull `json:"brake"`
 }
 
 // braked is the answer: what the instance applies from now on.
@@ -53,12 +52,12 @@ const (
 // Tell passes a brake to every instance known last, all at once, and returns
 // when each has answered or could not be reached. Its error names those that
 // lived last and were not reached. It is what split.RedisStore.Tell wants.
-func (f *Fleet) Tell(ctx context.Context, b split.Brake, version int64) error {
+func (f *Fleet) Tell(ctx context.Context, p split.Pull, version int64) error {
 	keys := f.secrets.all()
 	if len(keys) == 0 {
 		return errors.New("the other instances were not told: Redis has not answered since the start, and there is no state.secret_file")
 	}
-	m := message{From: f.ID, Nonce: rand.Text(), Sent: time.Now().UTC(), Version: version, Brake: b}
+	m := message{From: f.ID, Nonce: rand.Text(), Version: version, Brake: p}
 	body, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -66,16 +65,16 @@ func (f *Fleet) Tell(ctx context.Context, b split.Brake, version int64) error {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var missed []string
-	for _, p := range f.everybody() {
+	for _, to := range f.everybody() {
 		wg.Go(func() {
-			now, err := f.tellOne(ctx, p.Instance, keys[0], m.Nonce, body)
+			now, err := f.tellOne(ctx, to.Instance, keys[0], m.Nonce, body)
 			if err == nil {
-				f.hasBraked(p.Run, now)
+				f.hasBraked(to.Run, now)
 			}
-			if err != nil && p.lives {
+			if err != nil && to.lives {
 				mu.Lock()
 				defer mu.Unlock()
-				missed = append(missed, fmt.Sprintf("%s (%v)", p.ID, err))
+				missed = append(missed, fmt.Sprintf("%s (%v)", to.ID, err))
 			}
 		})
 	}

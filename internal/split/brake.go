@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -17,45 +18,47 @@ const brakeSave = 2 * time.Second
 func (l *Live) Brake(who, reason string) (*Snapshot, error) { return l.BrakeTo(0, who, reason) }
 
 // BrakeTo is Brake to a share that may be above 0: a rollback to the last good
-// step. Under a brake that is lower, or below that share, it changes nothing.
+// step. It never raises: beside a brake that is lower it counts once that one
+// is released. A share that is none, or 100 %, changes nothing.
 func (l *Live) BrakeTo(ceiling Percent, who, reason string) (*Snapshot, error) {
-	if cur := l.Current(); !ceiling.Valid() || ceiling == Full || ceiling > 0 && cur.Brake != nil && cur.Ceiling <= ceiling {
-		return cur, nil
+	if !ceiling.Valid() || ceiling == Full {
+		return l.Current(), nil
 	}
 	b := Brake{By: shorten(who, "unknown"), Reason: shorten(reason, "no reason given"), At: l.stamp(), Ceiling: ceiling}
-	old, now := l.lower(b)
+	old, now, p := l.pull(b)
 	c := Change{At: b.At, Who: b.By, Action: ActionBrake, Reason: b.Reason,
 		Before: old.Applied(), After: now.Applied(), Version: now.Version}
-	err := l.saveBrake(old.State, b, c)
+	err := l.saveBrake(old.State, p, c)
 	l.setUnsaved(err != nil)
 	return l.Current(), err
 }
 
-// lower puts the lower ceiling in force and returns the snapshots around it. A
-// brake that is lower stays.
-func (l *Live) lower(b Brake) (old, now *Snapshot) {
+// pull puts a pull of this instance in force, and returns the snapshots around
+// it. The number is drawn after the snapshot was read, so that none in it is
+// higher. It stands for this instance's earlier pulls, and so is no milder.
+func (l *Live) pull(b Brake) (old, now *Snapshot, p Pull) {
 	for {
 		cur := l.Current()
-		if cur.Ceiling < b.Ceiling {
-			return cur, cur
+		p = Pull{Origin: l.origin, Number: max(l.pulls.Add(1), cur.latest(l.origin)+1), Brake: b}
+		if i := slices.IndexFunc(cur.Pulls, func(q Pull) bool { return q.Origin == l.origin && q.Ceiling < b.Ceiling }); i >= 0 {
+			p.Brake = cur.Pulls[i].Brake
 		}
 		s := &Snapshot{State: cur.State, Unsaved: cur.Unsaved, changed: make(chan struct{})}
-		s.Ceiling, s.Brake, s.Unshared = b.Ceiling, &b, l.fleet != nil
-		if l.cur.CompareAndSwap(cur, s) {
-			close(cur.changed)
-			return cur, s
+		s.State.pull(p)
+		if l.swap(cur, s) {
+			return cur, s, p
 		}
 	}
 }
 
 // saveBrake gives the store a bounded time: a disk that hangs must not keep
 // whoever pulled the brake waiting.
-func (l *Live) saveBrake(old State, b Brake, c Change) error {
+func (l *Live) saveBrake(old State, p Pull, c Change) error {
 	ctx, cancel := context.WithTimeout(context.Background(), brakeSave)
 	done := make(chan error, 1)
 	go func() {
 		defer cancel()
-		done <- l.store.Lower(ctx, old, b.Ceiling, b, c)
+		done <- l.store.Lower(ctx, old, p, c)
 	}()
 	select {
 	case err := <-done:

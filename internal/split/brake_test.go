@@ -34,9 +34,9 @@ func TestBrakeTo(t *testing.T) {
 	want("lowered", 1000, 1000, "guard")
 	l.BrakeTo(2000, "other", "late")
 	want("a milder one", 1000, 1000, "guard")
-	l.TakeBrake(Brake{By: "peer", Reason: "r", Ceiling: 3000})
+	l.TakeBrake(Pull{Brake: Brake{By: "peer", Reason: "r", Ceiling: 3000}})
 	want("a milder one of a peer", 1000, 1000, "guard")
-	l.TakeBrake(Brake{By: "peer", Reason: "r", Ceiling: 500})
+	l.TakeBrake(Pull{Brake: Brake{By: "peer", Reason: "r", Ceiling: 500}})
 	want("a stricter one of a peer", 500, 500, "peer")
 	l.Brake("ops", "all off")
 	want("the whole brake", 0, 0, "ops")
@@ -57,4 +57,20 @@ func TestBrakeTo(t *testing.T) {
 	if s, err := l.Release(context.Background(), l.Current().Version, "over", "ops"); err != nil || s.Applied() != 5000 {
 		t.Errorf("%+v, %v", s, err)
 	}
+}
+
+// A guard that rolls back while a stricter brake of somebody else is on: its own
+// brake counts when that one is released.
+func TestBrakeBesideAnother(t *testing.T) {
+	t.Parallel()
+	l := testLive(t, 5000)
+	stop := Pull{Origin: "other", Number: 1, Brake: Brake{By: "ops", Reason: "stop"}}
+	l.TakeBrake(stop)
+	seen := l.Current().State
+	l.BrakeTo(1000, "guard", "bounces")
+	wantState(t, l, 0, 5000, 0)
+	seen.Version++
+	seen.release(1) // by somebody who saw the first alone
+	l.adopt(seen)
+	wantState(t, l, 1, 5000, 1000)
 }

@@ -102,9 +102,11 @@ func decodeState(b []byte) (record, error) {
 	if err := dec.Decode(&r); err != nil {
 		return record{}, fmt.Errorf("is damaged (%w): %s", err, remedy)
 	}
+	r.State.nameBrake()
 	if err := r.State.check(); err != nil {
 		return record{}, fmt.Errorf("is damaged (%w): %s", err, remedy)
 	}
+	r.State.brakes(&r.State, &r.State) // in order, without doubles
 	return r, nil
 }
 

@@ -2,6 +2,7 @@ package split
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -18,6 +19,9 @@ type Live struct {
 	fleet fleet // the store again, when other instances change it too; nil: it is this instance's own
 	now   func() time.Time
 	cur   atomic.Pointer[Snapshot]
+
+	origin string       // of the brakes pulled here; new with every process, so that no number comes twice
+	pulls  atomic.Int64 // drawn so far
 
 	writing chan struct{} // holds one during a versioned change; the brake does not wait for it
 }
@@ -47,7 +51,7 @@ func NewLive(ctx context.Context, store Store, cfg LiveConfig) (*Live, error) {
 	if !cfg.Initial.Valid() {
 		return nil, fmt.Errorf("split.ses_percent: %s: %w", cfg.Initial, ErrRange)
 	}
-	l := &Live{store: store, now: cfg.Now, writing: make(chan struct{}, 1)}
+	l := &Live{store: store, now: cfg.Now, origin: rand.Text(), writing: make(chan struct{}, 1)}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -115,17 +119,16 @@ func (l *Live) Undo(ctx context.Context, ifVersion int64, reason, who string) (*
 	})
 }
 
-// Release takes the brake off, as a new version: the requested share is
-// applied again. Its errors are Set's, and ErrNoBrake.
+// Release takes off the brakes that this instance knows of, as a new version:
+// the requested share is applied again. One that is pulled meanwhile, here or
+// elsewhere, stays on: ErrStale. Its errors are Set's, and ErrNoBrake.
 func (l *Live) Release(ctx context.Context, ifVersion int64, reason, who string) (*Snapshot, error) {
 	return l.change(ctx, ifVersion, ActionRelease, reason, who, func(next *State) error {
 		if next.Brake == nil {
 			return ErrNoBrake
 		}
-		if l.fleet != nil {
-			next.Released, next.Lifted = next.Version+1, next.Brake
-		}
-		next.Ceiling, next.Brake, next.Unshared = Full, nil, false
+		next.Version++ // a release is of its own version
+		next.release(next.Version)
 		return nil
 	})
 }
@@ -147,7 +150,8 @@ func (l *Live) change(ctx context.Context, ifVersion int64, action Action, reaso
 		return nil, fmt.Errorf("%w: another change does not end, is the disk in order? %w", ErrRefused, ctx.Err())
 	}
 	old := l.Current()
-	if l.fleet != nil && old.Version < ifVersion { // the caller has read another instance, which is ahead
+	behind := old.Version < ifVersion || action == ActionRelease && old.Brake == nil
+	if l.fleet != nil && behind { // the caller has read another instance, which is ahead
 		l.fleet.refresh(ctx)
 		old = l.Current()
 	}
@@ -171,28 +175,30 @@ func (l *Live) change(ctx context.Context, ifVersion int64, action Action, reaso
 	return l.publish(old, next, saved)
 }
 
-// publish puts next in force, unless the fleet has gone further meanwhile. A
-// brake pulled since old was read stays on, and fails a release.
+// publish puts next in force, joined with what has come meanwhile. A brake
+// pulled since old was read stays on, and fails a release.
 func (l *Live) publish(old *Snapshot, next State, saved error) (*Snapshot, error) {
 	for {
 		cur := l.Current()
-		if cur.Version >= next.Version { // only of a fleet: its store has told before this instance came here
-			return cur, saved
-		}
-		s := &Snapshot{State: next, Unsaved: saved != nil, changed: make(chan struct{})}
-		if cur.Brake != old.Brake {
-			s.Ceiling, s.Brake = cur.Ceiling, cur.Brake
-		}
-		s.Unshared = s.Brake != nil && cur.Unshared
-		if !l.cur.CompareAndSwap(cur, s) {
+		s := &Snapshot{State: merge(cur.State, next), changed: make(chan struct{})}
+		s.Unsaved = saved != nil || cur.Unsaved && !s.State.equal(&next)
+		if !l.swap(cur, s) {
 			continue
 		}
-		close(cur.changed)
-		if s.Brake != nil && next.Brake == nil && old.Brake != nil {
+		if old.Brake != nil && next.Brake == nil && s.Brake != nil {
 			return s, fmt.Errorf("the brake was pulled again and stays on: %w", ErrStale)
 		}
 		return s, saved
 	}
+}
+
+// swap puts s in force in cur's place, and tells who waits for it.
+func (l *Live) swap(cur, s *Snapshot) bool {
+	done := l.cur.CompareAndSwap(cur, s)
+	if done {
+		close(cur.changed)
+	}
+	return done
 }
 
 // Sync tries again to save what the store could not keep.
@@ -211,8 +217,7 @@ func (l *Live) setUnsaved(unsaved bool) {
 			return
 		}
 		s := &Snapshot{State: cur.State, Unsaved: unsaved, changed: make(chan struct{})}
-		if l.cur.CompareAndSwap(cur, s) {
-			close(cur.changed)
+		if l.swap(cur, s) {
 			return
 		}
 	}

@@ -260,9 +260,9 @@ type hung struct {
 	release chan struct{}
 }
 
-func (h hung) Lower(ctx context.Context, old State, ceiling Percent, b Brake, c Change) error {
+func (h hung) Lower(ctx context.Context, old State, p Pull, c Change) error {
 	<-h.release
-	return h.MemoryStore.Lower(ctx, old, ceiling, b, c)
+	return h.MemoryStore.Lower(ctx, old, p, c)
 }
 
 func TestBrakeDoesNotWaitForTheDisk(t *testing.T) {

@@ -82,8 +82,13 @@ func (m *mirror) add(s State, c ...Change) {
 // unread is no head of a history.
 const unread = ""
 
-// keep stores a copy and wakes the writer. The caller holds mu.
+// keep stores a copy, joined with the one before: a change that was begun before
+// a brake was pulled must not write over it. It wakes the writer. The caller
+// holds mu.
 func (m *mirror) keep(s State, history []Change) {
+	if m.stored {
+		s = merge(m.rec.State, s)
+	}
 	if m.closed || m.stored && s.equal(&m.rec.State) && slices.Equal(history, m.rec.History) {
 		return
 	}

@@ -24,18 +24,16 @@ type RedisStore struct {
 	// Tell passes a brake on to the instances last known, past Redis; nil: no
 	// such way. It returns an error that names whom it did not reach. Set it
 	// before the store is used.
-	Tell func(ctx context.Context, b Brake, version int64) error
+	Tell func(ctx context.Context, p Pull, version int64) error
 
 	// Settle is how long Load lets the other instances give an empty Redis back
 	// what it lost, before it believes that nothing was ever stored.
 	Settle time.Duration
 
-	client               redis.UniversalClient
-	keyState, keyHistory string
-	channel              string
-	mirror               *mirror
-	live                 *Live // from NewLive
-	kick                 chan struct{}
+	shared register
+	mirror *mirror
+	live   *Live // from NewLive
+	kick   chan struct{}
 
 	mu   sync.Mutex // guards what follows
 	down error      // of the last command; nil: Redis answers
@@ -56,9 +54,11 @@ func NewRedisStore(client redis.UniversalClient, prefix, file string) (*RedisSto
 		return nil, err
 	}
 	tag := HashTag(prefix)
-	return &RedisStore{client: client, mirror: m, kick: make(chan struct{}, 1), Settle: 3 * pollEvery / 2,
-		keyState: tag + "split", keyHistory: tag + "split:history", channel: tag + "split",
-		down: errors.New("nothing asked yet")}, nil
+	return newStore(&keys{client, tag + "split", tag + "split:history", tag + "split"}, m), nil
+}
+
+func newStore(shared register, m *mirror) *RedisStore {
+	return &RedisStore{shared: shared, mirror: m, kick: make(chan struct{}, 1), Settle: 3 * pollEvery / 2, down: errors.New("nothing asked yet")}
 }
 
 // HashTag puts a prefix into braces, so that all its keys are in one slot of a
@@ -89,6 +89,26 @@ func (s *RedisStore) note(err error) error {
 	defer s.mu.Unlock()
 	s.down = err
 	return err
+}
+
+// read gets the state, and notes whether Redis answers.
+func (s *RedisStore) read(ctx context.Context) (stored, error) {
+	got, err := s.shared.read(ctx)
+	return got, s.note(err)
+}
+
+// replace puts next where was has been read, see register.
+func (s *RedisStore) replace(ctx context.Context, was stored, next State, changes []Change) error {
+	raw, err := encodeShared(next)
+	if err != nil {
+		return err
+	}
+	err = s.shared.replace(ctx, was, raw, lines(changes))
+	if errors.Is(err, errConflict) || errors.Is(err, errLate) { // an answer too
+		s.note(nil)
+		return err
+	}
+	return s.note(err)
 }
 
 // loadTries bounds how long a start waits for Redis: about a second.
@@ -149,7 +169,11 @@ func (s *RedisStore) CompareAndSwap(ctx context.Context, old, next State, c Chan
 	case errors.Is(err, errSilent):
 		return &unsure{err}
 	}
-	return fmt.Errorf("%w: the others would not know: %w", ErrRefused, err)
+	if errors.Is(err, errNewer) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return fmt.Errorf("%w, for the other instances would not know of it: bring Redis back and repeat (an empty one will do, the instances give it what they hold); "+
+		"until then only the brake and a lower share can be set: %w", ErrRefused, err)
 }
 
 // unsure is a refusal that Redis may not have heard: the answer was lost.
@@ -175,14 +199,10 @@ func (s *RedisStore) swap(ctx context.Context, old, next State, c Change) error 
 		if err := s.fits(old, base, c); err != nil {
 			return err
 		}
-		if base.Brake != nil && !base.Brake.same(old.Brake) {
-			next.Ceiling, next.Brake = base.Ceiling, base.Brake
-			s.live.adopt(base)
-		}
-		if base.Released > next.Released {
-			next.Released, next.Lifted = base.Released, base.Lifted
-		}
-		err = s.commit(ctx, was, next, c)
+		want := next
+		want.brakes(&next, &base)
+		s.live.adopt(base) // a brake in it counts at once
+		err = s.commit(ctx, was, want, c)
 		if !errors.Is(err, errConflict) {
 			return err
 		}
@@ -194,7 +214,7 @@ func (s *RedisStore) swap(ctx context.Context, old, next State, c Change) error 
 // caller finds that one in force when it looks again.
 func (s *RedisStore) fits(old, base State, c Change) error {
 	moved := base.Version != old.Version || base.SESPercent != old.SESPercent
-	braked := c.Action == ActionRelease && !base.Brake.same(old.Brake)
+	braked := c.Action == ActionRelease && !old.knows(base.Pulls)
 	if moved || braked {
 		s.live.adopt(base)
 		return ErrStale
@@ -204,7 +224,6 @@ func (s *RedisStore) fits(old, base State, c Change) error {
 
 // commit replaces the state and adds to the history.
 func (s *RedisStore) commit(ctx context.Context, was stored, next State, c ...Change) error {
-	next.Unshared = false
 	if err := s.replace(ctx, was, next, c); err != nil {
 		return err
 	}
@@ -215,14 +234,13 @@ func (s *RedisStore) commit(ctx context.Context, was stored, next State, c ...Ch
 
 // Lower implements Store. The brake is in force here already; the other
 // instances learn it from Redis and, at the same time, from Tell.
-func (s *RedisStore) Lower(ctx context.Context, old State, ceiling Percent, b Brake, c Change) error {
+func (s *RedisStore) Lower(ctx context.Context, old State, p Pull, c Change) error {
 	braked := s.live.Current().State
 	s.mirror.add(braked)
 	told := make(chan error, 1)
-	go func() { told <- s.tell(ctx, b, old.Version) }()
-	lower := old
-	lower.Ceiling, lower.Brake, lower.Unshared = min(old.Ceiling, ceiling), &b, true
-	err := s.lower(ctx, lower, c)
+	go func() { told <- s.tell(ctx, p, old.Version) }()
+	old.pull(p)
+	err := s.lower(ctx, old, c)
 	if err == nil {
 		return nil
 	}
@@ -237,12 +255,12 @@ func (s *RedisStore) Lower(ctx context.Context, old State, ceiling Percent, b Br
 	return fmt.Errorf("%w: %w", ErrNotSaved, errors.Join(err, s.mirror.wait(ctx)))
 }
 
-func (s *RedisStore) tell(ctx context.Context, b Brake, version int64) error {
+func (s *RedisStore) tell(ctx context.Context, p Pull, version int64) error {
 	if s.Tell == nil {
 		return errors.New("no way to the other instances but Redis")
 	}
 	// The peers are told to the end, whoever waits for it.
-	return s.Tell(context.WithoutCancel(ctx), b, version)
+	return s.Tell(context.WithoutCancel(ctx), p, version)
 }
 
 // lower merges a brake into what Redis holds.
@@ -256,7 +274,6 @@ func (s *RedisStore) lower(ctx context.Context, braked State, c Change) error {
 		if was.found {
 			next = merge(braked, was.state)
 		}
-		next.Unshared = false
 		if err = s.commit(ctx, was, next, c); err == nil {
 			s.live.adopt(next)
 			return nil

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // pollEvery is how often the state is read even when no message came. A message
@@ -17,13 +15,11 @@ const pollEvery = time.Second
 // changed, and gives Redis what Redis does not have. NewLive must have been
 // given the store before.
 func (s *RedisStore) Run(ctx context.Context) {
-	go s.listen(ctx)
+	go s.shared.listen(ctx, s.hear)
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if s.exchange(ctx) != nil { // note keeps the error
-			s.remember()
-		}
+		s.follow(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -33,9 +29,12 @@ func (s *RedisStore) Run(ctx context.Context) {
 	}
 }
 
-// remember keeps a copy of what is in force while Redis is away: a brake that
-// another instance has told of must outlive a restart too.
-func (s *RedisStore) remember() {
+// follow exchanges once. While Redis is away it keeps a copy of what is in
+// force: a brake that another instance has told of must outlive a restart too.
+func (s *RedisStore) follow(ctx context.Context) {
+	if s.exchange(ctx) == nil { // note keeps the error
+		return
+	}
 	if now := s.live.Current().State; now.holds() {
 		s.mirror.add(now)
 	}
@@ -52,34 +51,13 @@ func (s *RedisStore) nudge() {
 // refresh implements fleet.
 func (s *RedisStore) refresh(ctx context.Context) { s.exchange(ctx) }
 
-// listen takes the messages. The client subscribes again by itself; what was
-// missed meanwhile is read at once then.
-func (s *RedisStore) listen(ctx context.Context) {
-	sub := s.client.Subscribe(ctx, s.channel)
-	defer sub.Close()
-	messages := sub.ChannelWithSubscriptions()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case m, ok := <-messages:
-			if !ok {
-				return
-			}
-			if told, ok := m.(*redis.Message); ok {
-				s.hear(told.Payload)
-			}
-			s.nudge()
-		}
-	}
-}
-
 // hear puts a message in force. A message that cannot be read is left to the
-// exchange, which says so.
+// exchange, which says so; what was missed is read at once.
 func (s *RedisStore) hear(payload string) {
 	if state, err := decodeShared(payload); err == nil {
 		s.live.adopt(state)
 	}
+	s.nudge()
 }
 
 // exchange makes Redis and this instance hold the same: what merge makes of
@@ -113,7 +91,6 @@ func (s *RedisStore) reconcile(was stored) (want State, write bool) {
 	if was.found {
 		want = merge(mine, was.state)
 	}
-	want.Unshared = false
 	if was.found {
 		write = !want.equal(&was.state)
 	} else {

@@ -8,6 +8,8 @@ import "testing"
 func FuzzShared(f *testing.F) {
 	f.Add(`{"format":1,"version":7,"ses_percent":25,"ceiling":100,"reason":"week 1","changed_by":"ops","changed_at":"2026-11-28T00:00:00Z"}`)
 	f.Add(`{"format":1,"version":7,"ses_percent":25,"ceiling":0,"brake":{"by":"guard","reason":"bounces","at":"2026-11-28T00:00:00Z"}}`)
+	f.Add(`{"format":1,"version":7,"ses_percent":25,"ceiling":10,"brake":{"by":"guard","reason":"bounces","at":"2026-11-28T00:00:00Z","ceiling":10},` +
+		`"pulls":[{"origin":"a","number":2,"by":"guard","reason":"bounces","at":"2026-11-28T00:00:00Z","ceiling":10}],"lifted":[{"origin":"b","number":1,"version":7},{"origin":"b","number":2,"version":3}]}`)
 	f.Add(`{"format":2}`)
 	f.Add(`{"format":1,"version":-1,"ses_percent":1e99}`)
 	f.Add(`null`)
@@ -20,7 +22,7 @@ func FuzzShared(f *testing.F) {
 			}
 			return
 		}
-		if !s.SESPercent.Valid() || !s.Ceiling.Valid() || s.Version < 0 || (s.Ceiling < Full) != (s.Brake != nil) || s.Unshared {
+		if !s.SESPercent.Valid() || !s.Ceiling.Valid() || s.Version < 0 || (s.Ceiling < Full) != (s.Brake != nil) {
 			t.Fatalf("%q: taken as %+v", raw, s)
 		}
 		again, err := encodeShared(s)

@@ -5,20 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-
-	"github.com/redis/go-redis/v9"
 )
-
-// restoreScript replaces the history by one that has more lines, when it is
-// still the one that was read.
-//
-//	KEYS history
-//	ARGV its length and newest line; lines, newest first
-var restoreScript = redis.NewScript(`
-if redis.call('LLEN', KEYS[1]) .. (redis.call('LINDEX', KEYS[1], 0) or '') ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
-for i = 2, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[i]) end
-return 1`)
 
 // shareHistory returns the fleet's history, newest first, after Redis was given
 // the lines that only this instance has: those it wrote while Redis was away,
@@ -32,15 +19,12 @@ func (s *RedisStore) shareHistory(ctx context.Context, head string) ([]Change, e
 	if len(all) == len(got) {
 		return got, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	args := append([]any{head}, lines(all)...)
-	done, err := restoreScript.Run(ctx, s.client, []string{s.keyHistory}, args...).Int()
-	if err == nil && done == 0 {
-		s.nudge() // it has grown meanwhile
-	}
+	done, err := s.shared.restore(ctx, head, lines(all))
 	if s.note(err) != nil {
-		return nil, fmt.Errorf("redis: restore the history: %w", err)
+		return nil, err
+	}
+	if !done {
+		s.nudge() // it has grown meanwhile
 	}
 	return all, nil
 }
@@ -83,11 +67,9 @@ func lines(changes []Change) []any {
 // readHistory returns the fleet's changes, newest first. A line that no relay
 // has written is left out.
 func (s *RedisStore) readHistory(ctx context.Context) ([]Change, error) {
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	all, err := s.client.LRange(ctx, s.keyHistory, 0, MaxHistory-1).Result()
+	all, err := s.shared.history(ctx)
 	if s.note(err) != nil {
-		return nil, fmt.Errorf("redis: read the history: %w", err)
+		return nil, err
 	}
 	out := make([]Change, 0, len(all))
 	for _, line := range all {

@@ -1,7 +1,6 @@
 package split
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,23 +25,38 @@ local t = redis.call('TIME')
 return {redis.call('GET', KEYS[1]) or '', t[1] * 1000000 + t[2], redis.call('LLEN', KEYS[2]) .. (redis.call('LINDEX', KEYS[2], 0) or '')}`)
 
 // replaceScript sets the state when it is still the one that was read, adds to
-// the history and tells the other instances.
+// the history and tells the other instances. A command that the client repeats,
+// because the answer was lost, changes nothing more; nor does one that comes to
+// what another has written already, but its lines are added.
 //
 //	KEYS state, history
 //	ARGV what was read, "" for nothing; the new state; the channel; the last
 //	     moment in microseconds; the history's length; lines for the history,
 //	     oldest first
-//	returns {0 another state is there | 1 done | 2 too late, the state}
+//	returns 0 another state is there | 1 done | 2 too late
 var replaceScript = redis.NewScript(`
 local was = redis.call('GET', KEYS[1]) or ''
-if was ~= ARGV[1] then return {0, was} end
+if was ~= ARGV[1] and was ~= ARGV[2] then return 0 end
 local t = redis.call('TIME')
-if t[1] * 1000000 + t[2] > tonumber(ARGV[4]) then return {2, was} end
-redis.call('SET', KEYS[1], ARGV[2])
-for i = 6, #ARGV do redis.call('LPUSH', KEYS[2], ARGV[i]) end
+if t[1] * 1000000 + t[2] > tonumber(ARGV[4]) then return 2 end
+if was ~= ARGV[2] then redis.call('SET', KEYS[1], ARGV[2]) end
+for i = 6, #ARGV do
+	if not redis.call('LPOS', KEYS[2], ARGV[i], 'MAXLEN', 100) then redis.call('LPUSH', KEYS[2], ARGV[i]) end
+end
 redis.call('LTRIM', KEYS[2], 0, ARGV[5] - 1)
 if was ~= ARGV[2] then redis.call('PUBLISH', ARGV[3], ARGV[2]) end
-return {1, ARGV[2]}`)
+return 1`)
+
+// restoreScript replaces the history by one that has more lines, when it is
+// still the one that was read.
+//
+//	KEYS history
+//	ARGV its length and newest line; lines, newest first
+var restoreScript = redis.NewScript(`
+if redis.call('LLEN', KEYS[1]) .. (redis.call('LINDEX', KEYS[1], 0) or '') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+for i = 2, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[i]) end
+return 1`)
 
 // stored is what one read found.
 type stored struct {
@@ -75,7 +89,7 @@ func decodeShared(raw string) (State, error) {
 	if s.Format > sharedFormat {
 		return State{}, errNewer
 	}
-	s.Unshared = false
+	s.nameBrake()
 	err := s.check()
 	if err == nil {
 		err = s.checkTexts()
@@ -83,14 +97,15 @@ func decodeShared(raw string) (State, error) {
 	if err != nil || s.Format < 1 {
 		return State{}, fmt.Errorf("the split in Redis is damaged: %w", errors.Join(err))
 	}
+	s.brakes(&s.State, &s.State) // in order, without doubles
 	return s.State, nil
 }
 
 // checkTexts refuses what has no place in a log line.
 func (s *State) checkTexts() error {
 	texts := []string{s.Reason, s.ChangedBy}
-	if s.Brake != nil {
-		texts = append(texts, s.Brake.By, s.Brake.Reason)
+	for _, p := range s.Pulls {
+		texts = append(texts, p.By, p.Reason)
 	}
 	for _, text := range texts {
 		if _, err := clean(text, ErrReason); err != nil && text != "" {
@@ -101,79 +116,19 @@ func (s *State) checkTexts() error {
 }
 
 func encodeShared(s State) (string, error) {
-	s.Unshared = false
 	b, err := json.Marshal(sharedState{sharedFormat, s})
 	return string(b), err
 }
 
-// read gets the state. A state that is damaged counts as none: whoever holds a
-// good one replaces it.
-func (s *RedisStore) read(ctx context.Context) (stored, error) {
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	answer, err := readScript.Run(ctx, s.client, []string{s.keyState, s.keyHistory}).Slice()
-	if err == nil && len(answer) != 3 {
-		err = errors.New("an answer of another form")
-	}
-	if s.note(err) != nil {
-		return stored{}, fmt.Errorf("redis: read the split: %w", err)
-	}
-	var got stored
-	got.raw, _ = answer[0].(string)
-	got.now, _ = answer[1].(int64)
-	got.head, _ = answer[2].(string)
+// decode reads raw. Its error is errNewer.
+func (got *stored) decode() (err error) {
 	if got.raw == "" {
-		return got, nil
+		return nil
 	}
 	got.state, err = decodeShared(got.raw)
 	if errors.Is(err, errNewer) {
-		return stored{}, s.note(err)
-	}
-	got.found = err == nil
-	return got, nil
-}
-
-// errConflict: another instance was faster.
-var errConflict = errors.New("another state is stored")
-
-// errLate: Redis began too late, and has changed nothing.
-var errLate = errors.New("redis: it took the change up too late, and dropped it")
-
-// errSilent: the command was sent, and what became of it is not known.
-var errSilent = errors.New("redis did not answer")
-
-// replace puts next where was has been read. Its errors are errConflict,
-// errLate and errSilent.
-func (s *RedisStore) replace(ctx context.Context, was stored, next State, changes []Change) error {
-	raw, err := encodeShared(next)
-	if err != nil {
 		return err
 	}
-	args := append([]any{was.raw, raw, s.channel, was.now + lateAfter.Microseconds(), MaxHistory}, lines(changes)...)
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	answer, err := replaceScript.Run(ctx, s.client, []string{s.keyState, s.keyHistory}, args...).Slice()
-	if s.note(err) != nil {
-		var refused redis.Error
-		if errors.As(err, &refused) { // OOM, READONLY, NOPERM ...: Redis has answered, and not done it
-			return fmt.Errorf("redis: %w", err)
-		}
-		return fmt.Errorf("%w: %w", errSilent, err)
-	}
-	return replaced(answer, raw, next.Version > was.state.Version)
-}
-
-// replaced reads the script's answer. A command that the client has repeated
-// finds its own version.
-func replaced(answer []any, raw string, versioned bool) error {
-	if len(answer) != 2 {
-		return fmt.Errorf("%w: an answer of another form", errSilent)
-	}
-	switch code, _ := answer[0].(int64); {
-	case code == 1, versioned && answer[1] == raw:
-		return nil
-	case code == 2:
-		return errLate
-	}
-	return errConflict
+	got.found = err == nil
+	return nil
 }

@@ -302,7 +302,7 @@ func TestRedisAway(t *testing.T) {
 			}
 			back()
 			reach(t, 4*time.Second, "both, joined", func(s *Snapshot) bool {
-				return s.Version == 2 && s.SESPercent == 3000 && s.Applied() == 0 && !s.Unsaved && !s.Unshared
+				return s.Version == 2 && s.SESPercent == 3000 && s.Applied() == 0 && !s.Unsaved
 			}, fleet...)
 			historyOf(t, 3, fleet...)
 			if up, err := a.store.Up(); !up {
@@ -435,7 +435,7 @@ func TestRestartWithoutRedis(t *testing.T) {
 	}
 	again.stop()
 	braked := join(t, redisClient(t, server.Addr), file)
-	if s := braked.Current(); s.Applied() != 0 || s.Brake == nil || !s.Unshared {
+	if s := braked.Current(); s.Applied() != 0 || s.Brake == nil {
 		t.Fatalf("the brake was forgotten: %+v", s.State)
 	}
 	if err := server.Run(); err != nil {
@@ -456,7 +456,11 @@ func TestDamagedRedis(t *testing.T) {
 		`{"format":1,"version":-1,"ses_percent":10,"ceiling":100}`,
 		`{"format":1,"version":9223372036854775807,"ses_percent":10,"ceiling":100}`,
 		`{"format":1,"version":9,"ses_percent":10,"ceiling":0}`,
-		`{"format":1,"version":9,"ses_percent":10,"ceiling":100,"released":10}`,
+		`{"format":1,"version":9,"ses_percent":10,"ceiling":100,"lifted":[{"origin":"a","number":1,"version":10}]}`,
+		`{"format":1,"version":9,"ses_percent":10,"ceiling":100,"lifted":[{"origin":"","number":1,"version":9}]}`,
+		`{"format":1,"version":9,"ses_percent":10,"ceiling":100,"pulls":[{"origin":"a","number":1,"ceiling":0}]}`,
+		`{"format":1,"version":9,"ses_percent":10,"ceiling":0,"brake":{"by":"x","reason":"r","at":"2026-11-23T09:00:00Z"},"pulls":[{"origin":"a","number":0,"ceiling":0}]}`,
+		`{"format":1,"version":9,"ses_percent":10,"ceiling":0,"brake":{"by":"x","reason":"r","at":"2026-11-23T09:00:00Z"},"pulls":[{"origin":"a","number":1,"ceiling":0,"by":"two\nlines"}]}`,
 		`{"format":1,"version":9,"ses_percent":10,"ceiling":100,"reason":"two\nlines"}`,
 		`{"format":1,"version":9,"ses_percent":"10","ceiling":100}`,
 		`{"format":1,"version":9,"ses_percent":10,"ceiling":100,"brake":{"by":"x","reason":"r","at":"2026-11-23T09:00:00Z"}}`,
@@ -519,9 +523,9 @@ func TestTakeBrake(t *testing.T) {
 	must(t)(fleet[0].Set(t.Context(), 0, 5000, "week 1", "ops"))
 	reach(t, 2*time.Second, "50 %", at(1, 5000), fleet...)
 	server.Kill()
-	fleet[0].store.Tell = func(_ context.Context, b Brake, version int64) error {
+	fleet[0].store.Tell = func(_ context.Context, p Pull, version int64) error {
 		for _, m := range fleet[1:] {
-			m.TakeBrake(b)
+			m.TakeBrake(p)
 		}
 		return nil
 	}
@@ -545,11 +549,11 @@ func TestToldBrakeOutlivesRestart(t *testing.T) {
 	m := join(t, redisClient(t, server.Addr), file)
 	must(t)(m.Set(t.Context(), 0, 5000, "week 1", "ops"))
 	server.Kill()
-	m.TakeBrake(Brake{By: "guard", Reason: "bounces", At: time.Now()})
+	m.TakeBrake(Pull{Origin: "other", Number: 1, Brake: Brake{By: "guard", Reason: "bounces", At: time.Now()}})
 	eventually(t, "the copy", func() bool { return m.store.mirror.last().State.Brake != nil })
 	m.stop()
 	again := join(t, redisClient(t, server.Addr), file)
-	if s := again.Current(); s.Version != 1 || s.Applied() != 0 || !s.Unshared {
+	if s := again.Current(); s.Version != 1 || s.Applied() != 0 {
 		t.Fatalf("%+v", s.State)
 	}
 }

@@ -18,10 +18,10 @@ type Store interface {
 	// raises nothing is kept all the same with ErrNotSaved, and any other is
 	// not made and gives ErrRefused.
 	CompareAndSwap(ctx context.Context, old, next State, c Change) error
-	// Lower brings the ceiling down, whatever the version; old counts only when
-	// nothing was ever stored. It always takes effect; ErrNotSaved says that it
-	// is not durable.
-	Lower(ctx context.Context, old State, ceiling Percent, b Brake, c Change) error
+	// Lower adds a brake, whatever the version; old counts only when nothing was
+	// ever stored. It always takes effect; ErrNotSaved says that it is not
+	// durable.
+	Lower(ctx context.Context, old State, p Pull, c Change) error
 	// Sync saves what is not durable yet.
 	Sync(ctx context.Context) error
 	// History returns the changes, newest first, at most MaxHistory.
@@ -71,16 +71,14 @@ func (m *MemoryStore) CompareAndSwap(_ context.Context, old, next State, c Chang
 	if was.Version != old.Version {
 		return ErrStale
 	}
-	if was.Brake != nil && !was.Brake.same(old.Brake) {
-		next.Ceiling, next.Brake = was.Ceiling, was.Brake
-	}
+	next.brakes(&next, &was)
 	err := m.save(next, c)
 	if err == nil {
 		return nil
 	}
 	if was.raises(&next) {
 		m.revert(was)
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		return fmt.Errorf("%w: put the disk of state.file in order and repeat: %w", ErrRefused, err)
 	}
 	return m.keepUnsaved(next, c, err)
 }
@@ -97,13 +95,11 @@ func (m *MemoryStore) revert(was State) {
 }
 
 // Lower implements Store.
-func (m *MemoryStore) Lower(_ context.Context, old State, ceiling Percent, b Brake, c Change) error {
+func (m *MemoryStore) Lower(_ context.Context, old State, p Pull, c Change) error {
 	m.write.Lock()
 	defer m.write.Unlock()
 	next := m.current(old)
-	if ceiling <= next.Ceiling {
-		next.Ceiling, next.Brake = ceiling, &b
-	}
+	next.pull(p)
 	if err := m.save(next, c); err != nil {
 		return m.keepUnsaved(next, c, err)
 	}

@@ -26,11 +26,6 @@ type Brake struct {
 	Ceiling Percent   `json:"ceiling"` // of the share of SES while it is on
 }
 
-// same compares by instant: a time that was stored has no monotonic reading.
-func (b *Brake) same(o *Brake) bool {
-	return b != nil && o != nil && b.By == o.By && b.Reason == o.Reason && b.At.Equal(o.At)
-}
-
 // maxVersion is more than a change a second would reach, and leaves room: a
 // version out of a damaged store must not end the counting.
 const maxVersion = 1 << 52
@@ -39,13 +34,10 @@ const maxVersion = 1 << 52
 type State struct {
 	Value
 	Previous *Percent `json:"previous,omitempty"` // what Undo returns to
-	Ceiling  Percent  `json:"ceiling"`            // Full unless the brake is on
-	Brake    *Brake   `json:"brake,omitempty"`    // set while the ceiling is below Full
-
-	// Of a fleet only, see merge.
-	Released int64  `json:"released,omitempty"` // the version that last took a brake off; 0: none did
-	Lifted   *Brake `json:"lifted,omitempty"`   // the brake that it took off
-	Unshared bool   `json:"unshared,omitempty"` // the brake was pulled here and the shared store does not have it yet
+	Ceiling  Percent  `json:"ceiling"`            // the lowest of Pulls; Full: the brake is off
+	Brake    *Brake   `json:"brake,omitempty"`    // the first of Pulls, for people
+	Pulls    []Pull   `json:"pulls,omitempty"`    // what holds the brake on, the strictest first
+	Lifted   []Lift   `json:"lifted,omitempty"`   // what releases have taken off
 }
 
 // Applied is the percentage in force: the requested one, under the ceiling.
@@ -62,12 +54,8 @@ func (s *State) check() error {
 		return fmt.Errorf("ceiling %s is not between 0 and 100", s.Ceiling)
 	case s.Previous != nil && !s.Previous.Valid():
 		return fmt.Errorf("previous %s is not between 0 and 100", *s.Previous)
-	case (s.Ceiling < Full) != (s.Brake != nil):
-		return errors.New("ceiling and brake do not agree")
-	case s.Released < 0 || s.Released > s.Version:
-		return fmt.Errorf("released %d is not between 0 and the version, %d", s.Released, s.Version)
 	}
-	return nil
+	return s.checkBrakes()
 }
 
 // raises reports whether next lets more mail to SES than s, now or once the
@@ -109,7 +97,7 @@ var (
 	ErrNoUndo   = errors.New("there is no earlier value to return to")
 	ErrNoBrake  = errors.New("the brake is not on")
 	ErrNotSaved = errors.New("in force, but not saved: a restart would forget it")
-	ErrRefused  = errors.New("the change could not be saved and was not made: put what keeps the split in order (Redis, or the disk of state.file) and repeat")
+	ErrRefused  = errors.New("the change could not be saved and was not made")
 )
 
 // maxText bounds who and why.

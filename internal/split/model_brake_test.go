@@ -1,0 +1,111 @@
+package split
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+)
+
+// A brake that is on is released by one instance while another one pulls it
+// anew, in every order of what they ask of Redis and of the messages between
+// them: the new brake stays on, unless whoever released had seen it.
+func TestReleaseTakesOffWhatItsAuthorSaw(t *testing.T) {
+	t.Parallel()
+	releaseAgainstBrakes(t, false)
+}
+
+func releaseAgainstBrakes(t *testing.T, third bool) {
+	t.Helper()
+	kept := 0
+	runs := orders(t, func(choose func(int) int) {
+		synctest.Test(t, func(t *testing.T) {
+			if releaseAgainstBrake(t, choose, third) {
+				kept++
+			}
+		})
+	})
+	t.Logf("%d orders, %d of them with a brake that had to stay", runs, kept)
+	if runs < 100 || kept < runs/4 {
+		t.Error("too little was tried")
+	}
+}
+
+// releaseAgainstBrake is one order. It returns whether the second brake had to
+// stay on. With third, the instance that pulled the first takes part too.
+func releaseAgainstBrake(t *testing.T, choose func(int) int, third bool) bool {
+	w := newWorld(t, 3)
+	defer w.end()
+	ctx := context.Background()
+	first, author, second := w.all[0], w.all[1], w.all[2]
+	w.do(func() { first.Set(ctx, 0, 5000, "week 1", "ops") })
+	w.settle()
+	w.do(func() { first.Brake("first", "bounces") })
+	w.settle()
+	if s := author.Current(); s.Applied() != 0 || s.Version != 1 {
+		t.Fatalf("%+v", s.State)
+	}
+	seen, pulled := false, false
+	begin := []func(){
+		func() {
+			seen = sees(author.Current(), "second")
+			author.Release(ctx, 1, "fixed", "ops")
+		},
+		func() {
+			pulled = true
+			second.Brake("second", "delay")
+		},
+		func() { first.store.follow(ctx) },
+	}
+	if !third {
+		begin = begin[:2]
+	}
+	for {
+		for !third && len(first.inbox) > 0 {
+			w.deliver(first)
+		}
+		events := w.events(&begin)
+		if len(events) == 0 {
+			break
+		}
+		events[choose(len(events))]()
+		if pulled && !seen && second.Current().Applied() > 0 {
+			t.Errorf("the second brake is off where it was pulled: %+v", second.Current().State)
+			return true
+		}
+	}
+	w.settle()
+	for i, n := range w.all {
+		if s := n.Current(); (s.Applied() == 0) == seen || !s.State.equal(&first.Current().State) {
+			t.Errorf("instance %d in the end, seen %v: %+v", i, seen, s.State)
+		}
+	}
+	return !seen
+}
+
+// sees reports whether a brake of somebody is known to be on.
+func sees(s *Snapshot, by string) bool {
+	return slices.ContainsFunc(s.Pulls, func(p Pull) bool { return p.By == by })
+}
+
+// events are what can happen next: something begins, a question is answered, a
+// message arrives.
+func (w *world) events(begin *[]func()) (all []func()) {
+	for i, f := range *begin {
+		if f != nil {
+			all = append(all, func() { (*begin)[i] = nil; w.do(f) })
+		}
+	}
+	for q := w.next(); q != nil && (q.what == "history" || q.what == "restore"); q = w.next() {
+		w.answer(q, answered) // their order with the rest changes nothing about brakes
+	}
+	for _, q := range w.waiting {
+		all = append(all, func() { w.answer(q, answered) })
+	}
+	for _, n := range w.all {
+		if len(n.inbox) > 0 {
+			all = append(all, func() { w.deliver(n) })
+		}
+	}
+	return all
+}
