@@ -82,6 +82,8 @@ type relayOptions struct {
 	set     settings // further keys
 	plain   bool     // without the race detector
 	env     []string // further environment
+
+	descriptors int // files that it may have open; 0 = as this process
 }
 
 // relayProcess is a running `relay serve`.
@@ -149,7 +151,12 @@ func launchRelay(t *testing.T, o relayOptions) *relayProcess {
 	}
 	r := &relayProcess{binary: binary(t, o.plain), smtp: o.smtp, admin: o.admin, options: o, config: filepath.Join(t.TempDir(), "relay.yaml")}
 	write(t, r.config, o.settings().yaml())
-	r.process = startCommand(t, r.command("serve", "--config", r.config))
+	cmd := r.command("serve", "--config", r.config)
+	if o.descriptors > 0 {
+		cmd.Args = []string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, o.descriptors), r.binary, "serve", "--config", r.config}
+		cmd.Path = "/bin/sh"
+	}
+	r.process = startCommand(t, cmd)
 	return r
 }
 
