@@ -70,8 +70,11 @@ bench)
 	debian postfix=postfix node=nodejs npm=npm
 	haraka || echo "Haraka could not be installed: it will not be measured" >&2
 	;;
+infra) # for infra/tests/run.sh alone
+	debian redis-server=redis-server openssl=openssl
+	;;
 *)
-	echo "usage: need.sh test|bench" >&2
+	echo "usage: need.sh test|bench|infra" >&2
 	exit 2
 	;;
 esac

@@ -21,10 +21,11 @@ if ! command -v uv >/dev/null 2>&1; then
   PATH=$tools/bin:$PATH
 fi
 
+sh "$here/../../scripts/need.sh" infra
 uv sync -q --frozen --project "$here/.."
 uv sync -q --frozen --project "$here"
 if [ -z "${RELAY_BINARY-}" ] && [ -x "$here/../../bin/relay" ]; then
-  RELAY_BINARY=$here/../../bin/relay
+  RELAY_BINARY=$(cd "$here/../../bin" && pwd)/relay
   export RELAY_BINARY
 fi
 cd "$here"

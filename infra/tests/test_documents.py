@@ -59,13 +59,33 @@ def test_shell_blocks_parse():
 
 
 def test_the_cost_table_adds_up():
+    """Each row is its quantity times its price, and the sum is the sum."""
+    table = (INFRA / "README.md").read_text().split("## Cost a month")[1].split("## Tests")[0]
+    rows = [[c.strip().replace(",", "") for c in line.strip("|").split("|")] for line in table.splitlines() if re.match(r"\| .* \| [0-9,]+ \|$", line)]
+    assert len(rows) > 20
+    for what, _, quantity, each, dollars in rows:
+        assert re.fullmatch(r"[0-9. x+/()]+", quantity), what
+        assert round(eval(quantity.replace("x", "*")) * float(each)) == int(dollars), what
+    together = sum(int(r[-1]) for r in rows)
+    said = float(re.search(r"about ([0-9,]+)\*\*", table)[1].replace(",", ""))
+    assert said == round(together, -2)
+    assert f"SES is {round(100 * int(rows[0][-1]) / together)} % of it" in table
+    assert f"About {said:,.0f} dollars" in TEXT[INFRA / "config" / "prod" / "README.md"]
+    dev = TEXT[INFRA / "config" / "dev" / "README.md"].split("## Costs")[1]
+    sums = re.findall(r"([0-9]+(?: \+ [0-9]+)+) = ([0-9]+)", dev)
+    assert len(sums) == 2 and all(eval(parts) == int(whole) for parts, whole in sums)
+
+
+def test_the_cost_tables_counts(stacks):
+    """What the table counts is what the stacks make in production."""
     table = (INFRA / "README.md").read_text().split("## Cost a month")[1]
-    rows = [line for line in table.splitlines() if line.startswith("|") and not line.startswith(("| what", "|---", "| **together"))]
-    figures = [row.rstrip("|").rsplit("|", 1)[1].strip().replace(",", "") for row in rows]
-    low = sum(float(f.split(" to ")[0]) for f in figures)
-    high = sum(float(f.split(" to ")[-1]) for f in figures)
-    said = float(re.search(r"about ([0-9,]+)\*\*", table).group(1).replace(",", ""))
-    assert low - 50 <= said <= high + 50, (low, said, high)
+    alarms = [r.properties for r in stacks.of_type("prod", "AWS::CloudWatch::Alarm")]
+    read = sum(sum("MetricStat" in m for m in a["Metrics"]) if "Metrics" in a else 1 for a in alarms)
+    filters = {t["MetricName"] for r in stacks.of_type("prod", "AWS::Logs::MetricFilter") for t in r.properties["MetricTransformations"]}
+    for what, n in (("Alarms, ", read), ("KMS keys", len(stacks.of_type("prod", "AWS::KMS::Key"))), ("Secrets", len(stacks.of_type("prod", "AWS::SecretsManager::Secret"))),
+                    ("Composite", len(stacks.of_type("prod", "AWS::CloudWatch::CompositeAlarm"))), ("Metrics", len(filters))):
+        row, = re.findall(rf"^\| {what}.*$", table, re.M)
+        assert row.split("|")[3].split("+")[0].strip() == str(n), row
 
 
 @pytest.mark.parametrize("words,value", [("100,000 a minute = 1,667/s", 100000 / 60), ("1,667 / 0.9 = 1,852/s", 100000 / 60 / 0.9), ("61/s on average", 5300000 / 86400)])

@@ -1,6 +1,7 @@
 """The relay's task: its configuration, its drain, its ports, its shared state."""
 import json
 import os
+import re
 import subprocess
 
 import jsonschema
@@ -9,6 +10,7 @@ import yaml
 
 import emulator
 from conftest import ENVIRONMENTS, INFRA
+from test_refusals import create, deployed
 
 BOTH = pytest.mark.parametrize("env,long", ENVIRONMENTS.items())
 SCHEMA = INFRA.parent / "docs" / "configuration.schema.json"
@@ -38,36 +40,98 @@ def test_configuration_is_what_the_relay_reads(stacks, env, long):
     assert got["ses"]["configuration_set"] == f"ses-migration-{long}-config-set"
     assert got["ses"]["region"] == "ap-northeast-1"
     assert got["split"]["ses_percent"] == 0
-    assert "password" not in text.replace("password_file", "").replace("VALKEY_PASSWORD", "").lower()
+    assert "password" not in text.replace("password_file", "").replace("${REDIS_PASSWORD}", "").lower()
 
 
-def test_the_relay_itself_takes_it(stacks, tmp_path):
-    """A built relay checks the file of one task as an operator would. (The fleet's
-    file needs a version that reads state.redis; the schema has been checked.)"""
+@pytest.fixture(scope="module")
+def alone(stacks):
+    """The same service with SharedState: none, as {logical id: record}."""
+    create("relay.yaml", {**deployed("dev", "relay"), "ProjectCode": "alone", "SharedState": "none"}, name="alone")
+    made = {name: r for (stack, name), r in emulator.DEPLOYED.items() if stack == "alone"}
+    emulator.client("cloudformation").delete_stack(StackName="alone")
+    return made
+
+
+class Alone:
+    """What test functions ask of stacks, for that service."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def record(self, env, stack, name):
+        return self.made[name]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_relay_itself_takes_it(stacks, alone, shared, tmp_path):
+    """A built relay checks the file of one task as an operator would."""
     binary = os.environ.get("RELAY_BINARY")
     if not binary:
         pytest.skip("RELAY_BINARY is not set and bin/relay is not built: no relay to ask")
-    text, _ = configuration(stacks, "dev")
+    text, got = configuration(stacks if shared else Alone(alone), "prod")
+    assert ("redis" in got["state"]) == shared
     (tmp_path / "tokens").write_text("admin:ops:" + "0" * 64 + "\n")
-    (tmp_path / "log-key").write_text("k" * 32 + "\n")
-    for name in ("tokens", "log-key"):
+    for name in ("log-key", "fleet-secret"):
+        (tmp_path / name).write_text("k" * 32 + "\n")
+    for name in ("tokens", "log-key", "fleet-secret"):
         (tmp_path / name).chmod(0o600)
     text = text.replace("/etc/relay/", f"{tmp_path}/").replace("/var/lib/relay", str(tmp_path))
     (tmp_path / "relay.yaml").write_text(text)
-    done = subprocess.run([binary, "check", "--config", str(tmp_path / "relay.yaml")], capture_output=True, text=True)
+    done = subprocess.run([binary, "check", "--config", str(tmp_path / "relay.yaml")], capture_output=True, text=True, env={**os.environ, "REDIS_PASSWORD": "p" * 64})
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_fleet_shares_its_state_and_one_task_does_not(stacks):
-    _, prod = configuration(stacks, "prod")
-    assert prod["state"]["redis"].startswith("rediss://relay:${VALKEY_PASSWORD}@")
-    assert prod["rollout"]["events"] == "cloudwatch" and prod["cloudwatch_metrics"] == {"enabled": True, "project": "ses-migration", "environment": "production"}
-    assert [s["Name"] for s in containers(stacks, "prod")["relay"]["Secrets"]] == ["VALKEY_PASSWORD"]
-    assert stacks.record("prod", "relay", "Service").properties["DesiredCount"] == 4
-    _, dev = configuration(stacks, "dev")
-    assert "redis" not in dev["state"] and dev["rollout"]["events"] == "none"
-    assert stacks.record("dev", "relay", "Service").properties["DesiredCount"] == 1
-    assert not stacks.of_type("dev", "AWS::ElastiCache::ReplicationGroup") and not stacks.of_type("dev", "AWS::ApplicationAutoScaling::ScalableTarget")
+@BOTH
+def test_a_fleet_shares_its_state(stacks, env, long):
+    _, got = configuration(stacks, env)
+    assert re.fullmatch(r"rediss://relay:\$\{REDIS_PASSWORD\}@master\.[a-z0-9.-]+:6379", got["state"]["redis"])
+    assert got["state"]["prefix"] == "relay:" and got["state"]["secret_file"] == "/etc/relay/fleet-secret" and got["state"]["file"] == "/var/lib/relay/split.json"
+    secrets = {s["Name"]: s["ValueFrom"] for c in containers(stacks, env).values() for s in c.get("Secrets") or []}
+    assert [s["Name"] for s in containers(stacks, env)["relay"]["Secrets"]] == ["REDIS_PASSWORD"]
+    user = stacks.record(env, "relay", "ValkeyUser").properties
+    assert user["Passwords"] == ["{{resolve:secretsmanager:" + secrets["REDIS_PASSWORD"] + "}}"]       # one secret on both ends
+    assert len(set(secrets.values())) == len(secrets)
+    service = stacks.record(env, "relay", "Service").properties
+    assert service["DesiredCount"] == {"dev": 2, "prod": 4}[env] and service["AvailabilityZoneRebalancing"] == "ENABLED"
+    assert len(service["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"]) == 2 and got["hostname"].startswith("relay.")
+
+
+@BOTH
+def test_metrics_reach_cloudwatch(stacks, alone, env, long):
+    """The monitoring stack's silence alarms read them (SentSource: relay)."""
+    for which in (stacks, Alone(alone)):
+        _, got = configuration(which, env)
+        assert got["cloudwatch_metrics"]["enabled"] is True
+    _, got = configuration(stacks, env)
+    assert f"{got['cloudwatch_metrics']['project']}/{got['cloudwatch_metrics']['environment']}/SES" == stacks.outputs(env, "monitoring")["MetricsNamespace"]
+
+
+@BOTH
+def test_tasks_reach_each_other_and_valkey_only(stacks, env, long):
+    """The brake goes to the others' admin.address, by the address that Valkey is reached from."""
+    _, got = configuration(stacks, env)
+    tasks, valkey = (stacks.record(env, "relay", g).resource.physical_resource_id for g in ("TaskGroup", "ValkeyGroup"))
+    groups = {g["GroupId"]: g for g in emulator.client("ec2").describe_security_groups(GroupIds=[tasks, valkey])["SecurityGroups"]}
+
+    def ports(group, direction, other):
+        return {(r["FromPort"], r["ToPort"]) for r in groups[group][direction] for p in r["UserIdGroupPairs"] if p["GroupId"] == other}
+
+    admin = int(got["admin"]["address"].rsplit(":", 1)[1])
+    assert got["admin"]["address"].startswith("0.0.0.0:") and "advertise" not in got["admin"]
+    assert ports(tasks, "IpPermissions", tasks) == ports(tasks, "IpPermissionsEgress", tasks) == {(admin, admin)}
+    assert ports(valkey, "IpPermissions", tasks) == {(6379, 6379)}
+    out = stacks.record(env, "relay", "TaskGroup").properties["SecurityGroupEgress"]      # moto leaves a group's own rules to groups out
+    assert [(r["FromPort"], r["ToPort"]) for r in out if r.get("DestinationSecurityGroupId") == valkey] == [(6379, 6379)]
+    assert all(not r["IpRanges"] for r in groups[valkey]["IpPermissions"])
+
+
+def test_one_task_alone(alone):
+    _, got = configuration(Alone(alone), "prod")
+    assert "redis" not in got["state"] and "secret_file" not in got["state"]
+    assert alone["Service"].properties["DesiredCount"] == 1
+    assert not [r for r in alone.values() if r.type.startswith(("AWS::ElastiCache::", "AWS::ApplicationAutoScaling::"))] and "PeersFrom" not in alone
+    relay, = [c for c in alone["Task"].properties["ContainerDefinitions"] if c["Name"] == "relay"]
+    assert "Secrets" not in relay
 
 
 def seconds(text):
@@ -129,7 +193,7 @@ def test_task(stacks, env, long):
     assert relay["LogConfiguration"]["Options"]["awslogs-group"] == f"ses-migration-{long}-ses"      # X-12
     assert relay["LogConfiguration"]["Options"]["mode"] == "non-blocking"
     assert {p["ContainerPort"] for p in relay["PortMappings"]} == {2525, 2587, 8025}
-    assert [s["Name"] for s in configure["Secrets"]] == ["TOKENS", "MASK_KEY"]
+    assert [s["Name"] for s in configure["Secrets"]] == ["TOKENS", "MASK_KEY", "FLEET_SECRET"]
     key, = [s["ValueFrom"] for s in configure["Secrets"] if s["Name"] == "MASK_KEY"]
     function = stacks.record(env, "enhanced-kinesis", "Function").properties["Environment"]["Variables"]
     assert key == function["MASK_KEY_SECRET"] and configuration(stacks, env)[1]["log"]["key_file"] == "/etc/relay/log-key"      # one mailbox, one pseudonym
@@ -143,33 +207,44 @@ def test_the_first_container_lays_the_files(stacks, env, long, tmp_path):
     c = containers(stacks, env)["configure"]
     script = c["Command"][2].replace("/etc/relay", str(tmp_path / "etc")).replace("/var/lib/relay", str(tmp_path / "lib"))
     script = script.replace("chown -R 65532:65532", "ls -d")
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "lib").mkdir()
-    text, _ = configuration(stacks, env)
+    for d in ("etc", "lib", "bin"):
+        (tmp_path / d).mkdir()
+    (tmp_path / "bin" / "hostname").write_text("#!/bin/sh\necho ip-172-28-8-5.ap-northeast-1.compute.internal\n")
+    (tmp_path / "bin" / "hostname").chmod(0o755)
+    text, got = configuration(stacks, env)
     pem = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"
-    subprocess.run([*c["Command"][:2], script], check=True, env={"PATH": os.environ["PATH"], "RELAY_YAML": text, "TOKENS": "admin:a:0\nreadonly:b:1", "MASK_KEY": "k" * 64, "TLS_CERTIFICATE": pem})
+    subprocess.run([*c["Command"][:2], script], check=True, env={
+        "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "RELAY_YAML": text, "TOKENS": "admin:a:0\nreadonly:b:1", "MASK_KEY": "k" * 64, "FLEET_SECRET": "f" * 64, "TLS_CERTIFICATE": pem})
     files = {p.name: p.read_text() for p in (tmp_path / "etc").iterdir()}
-    assert files == {"relay.yaml": text, "tokens": "admin:a:0\nreadonly:b:1\n", "log-key": "k" * 64 + "\n", "tls.crt": pem + "\n"}
+    own = text.replace(f"hostname: {got['hostname']}\n", f"hostname: ip-172-28-8-5.{got['hostname']}\n", 1)
+    assert own != text and files == {"relay.yaml": own, "tokens": "admin:a:0\nreadonly:b:1\n", "log-key": "k" * 64 + "\n", "fleet-secret": "f" * 64 + "\n", "tls.crt": pem + "\n"}
     assert all(p.stat().st_mode & 0o077 == 0 for p in (tmp_path / "etc").iterdir())
 
 
-def test_valkey(stacks):
-    p = stacks.record("prod", "relay", "Valkey").properties
-    assert p["Engine"] == "valkey" and p["MultiAZEnabled"] is True and p["AutomaticFailoverEnabled"] is True
+@BOTH
+def test_valkey(stacks, env, long):
+    p = stacks.record(env, "relay", "Valkey").properties
+    assert p["Engine"] == "valkey" and p["MultiAZEnabled"] is True and p["AutomaticFailoverEnabled"] is True and int(p["NumCacheClusters"]) == 2
     assert p["TransitEncryptionMode"] == "required" and p["AtRestEncryptionEnabled"] is True
-    assert stacks.record("prod", "relay", "ValkeyParameters").properties["Properties"] == {"maxmemory-policy": "noeviction"}
-    u = stacks.record("prod", "relay", "ValkeyUser").properties
-    assert "~relay:*" in u["AccessString"] and "-@admin" in u["AccessString"] and "allkeys" not in u["AccessString"]
-    assert u["Passwords"][0].startswith("{{resolve:secretsmanager:arn:")       # D-11
-    assert emulator.client("elasticache").describe_replication_groups(ReplicationGroupId="ses-migration-production")["ReplicationGroups"]
+    assert stacks.record(env, "relay", "ValkeyParameters").properties["Properties"] == {"maxmemory-policy": "noeviction"}
+    users = [stacks.record(env, "relay", u).properties for u in ("ValkeyUser", "ValkeyNobody")]
+    assert stacks.record(env, "relay", "ValkeyUsers").properties["UserIds"] == [u["UserId"] for u in users]
+    _, got = configuration(stacks, env)
+    assert f"~{{{got['state']['prefix']}}}*" in users[0]["AccessString"] and "-@admin" in users[0]["AccessString"] and "allkeys" not in users[0]["AccessString"]
+    assert users[1]["UserName"] == "default" and users[1]["AccessString"] == "off -@all"
+    assert all(u["Passwords"][0].startswith("{{resolve:secretsmanager:arn:") for u in users)       # D-11
+    assert emulator.client("elasticache").describe_replication_groups(ReplicationGroupId=f"ses-migration-{long}")["ReplicationGroups"]
 
 
 def test_scaling(stacks):
     got = emulator.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
-    assert [(t["ResourceId"], t["MinCapacity"], t["MaxCapacity"]) for t in got] == [("service/ses-migration-production-relay/ses-migration-production-relay", 4, 12)]
+    assert {t["ResourceId"]: (t["MinCapacity"], t["MaxCapacity"]) for t in got} == {
+        f"service/ses-migration-{long}-relay/ses-migration-{long}-relay": sizes for long, sizes in (("production", (4, 12)), ("development", (2, 2)))}
     policies = {r.properties["PolicyName"]: r.properties["TargetTrackingScalingPolicyConfiguration"] for r in stacks.of_type("prod", "AWS::ApplicationAutoScaling::ScalingPolicy")}
     assert set(policies) == {"ses-migration-production-relay-cpu", "ses-migration-production-relay-connections"}
     assert policies["ses-migration-production-relay-cpu"]["TargetValue"] < 80       # scales before the alarm
+    each = {m["Id"]: m for m in policies["ses-migration-production-relay-connections"]["CustomizedMetricSpecification"]["Metrics"]}
+    assert each["each"]["Expression"] == "flows / tasks" and each["flows"]["MetricStat"]["Metric"]["MetricName"] == "ActiveFlowCount"
 
 
 @BOTH

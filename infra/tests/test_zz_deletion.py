@@ -15,21 +15,21 @@ def created(log):
 
 
 @pytest.fixture(scope="module")
-def down(stacks, project):
+def down(stacks):
     """Development: one stack deleted and made again, then everything deleted; production deleted."""
     out = {}
-    run_sceptre("delete", "-y", "dev/relay.yaml", project=project)
-    run_sceptre("delete", "-y", "dev/enhanced-kinesis.yaml", project=project)     # and what depends on it
+    run_sceptre("delete", "-y", "dev/relay.yaml")
+    run_sceptre("delete", "-y", "dev/enhanced-kinesis.yaml")     # and what depends on it
     out["after one"] = names()
-    out["again"] = run_sceptre("launch", "-y", "dev", project=project)
+    out["again"] = run_sceptre("launch", "-y", "dev")
     out["complete"] = names()
 
-    out["protected"] = run_sceptre("delete", "-y", "prod/relay.yaml", check=False, project=project)
+    out["protected"] = run_sceptre("delete", "-y", "prod/relay.yaml", check=False)
     out["still there"] = names()
     balancer = emulator.DEPLOYED["ses-migration-prod-relay", "Balancer"].resource.about["arn"]
     emulator.client("elbv2").modify_load_balancer_attributes(LoadBalancerArn=balancer, Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}])
     for env in ("dev", "prod"):
-        done = run_sceptre("delete", "-y", env, project=project)
+        done = run_sceptre("delete", "-y", env)
         out[env] = done.stdout + done.stderr
     return out
 
