@@ -55,9 +55,13 @@ lambda: ## the masking Lambda for infra/: dist/mask-events.zip, the same bytes f
 infra-test: build ## the Sceptre project: linted, rendered, deployed into an emulator
 	sh infra/tests/run.sh
 
-chaos: ## random failures of the shared state, under the race detector
+chaos: ## minutes of failures: shared state, both next hops, instances, Redis, disk, abuse; results in docs/reliability.md
 	sh scripts/need.sh test
 	$(GO) test $(RACE) -tags chaos -run Chaos -v ./internal/split
+	E2E_LONG=1 PATH="$$PWD/.cache/venv/bin:$$PATH:/usr/sbin" $(GO) test -timeout 90m -v ./test/e2e \
+		-run '^(TestConservation|TestFleetConservation|TestKill|TestDrainUnderLoad|TestOutOfDescriptors)$$'
+	E2E_LONG=1 PATH="$$PWD/.cache/venv/bin:$$PATH:/usr/sbin" $(GO) test -timeout 30m -v ./test/e2e -run '^(TestAbuse|TestMemoryLong)$$'
+	$(GO) test -timeout 30m -v ./internal/relay -run '^TestSimulation' -args -seeds 100000
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	sh scripts/fuzz.sh $${FUZZTIME:-30s}

@@ -156,7 +156,7 @@ func newDisasterStage(t *testing.T, set settings) *disasterStage {
 	s.toSES = startLine(t, "ses", strings.TrimPrefix(h.ses.URL(), "http://"))
 	s.toCuenote = startLine(t, "cuenote", h.cuenote.Addr())
 	s.stage = &stage{hops: h, relay: startRelay(t, relayOptions{
-		ses: "http://" + s.toSES.Listen, cuenote: s.toCuenote.Listen, percent: "50", plain: !long(),
+		ses: "http://" + s.toSES.Listen, cuenote: s.toCuenote.Listen, percent: "50", plain: true,
 		set: settings{"state.file": fmt.Sprintf("%q", s.dir+"/state"), "ses.timeout": "4s", "cuenote.timeout": "5s",
 			"breaker.min_requests": "20", "breaker.open_for": "300ms"}.with(set),
 	})}
