@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"reflect"
 	"strings"
 	"time"
 )
@@ -13,7 +12,6 @@ import (
 // check judges what one key alone cannot show. It runs after every value was
 // read; a value that was wrong already still holds its default.
 func check(r *report, c *Config) {
-	checkLater(r, reflect.ValueOf(c).Elem(), reflect.ValueOf(Default()).Elem(), "")
 	checkListeners(r, c)
 	checkTLS(r, c)
 	checkAccess(r, c)
@@ -24,36 +22,7 @@ func check(r *report, c *Config) {
 	checkTimes(r, c)
 	checkAdmin(r, c)
 	checkState(r, c)
-	checkSteps(r, c)
-}
-
-// checkLater refuses a value that asks for something this version does not do.
-// A value that is the default asks for nothing.
-func checkLater(r *report, v, def reflect.Value, path string) {
-	for _, f := range fieldsOf(v.Type()) {
-		full, value, standard := join(path, f.key), v.Field(f.index), def.Field(f.index)
-		switch {
-		case f.later != "" && isSection(f.typ):
-			checkLaterSection(r, value, standard, full, f.later)
-		case f.later != "":
-			refuseLater(r, f, value, standard, full, f.later)
-		case isSection(f.typ):
-			checkLater(r, value, standard, full)
-		}
-	}
-}
-
-func checkLaterSection(r *report, v, def reflect.Value, path, later string) {
-	for _, f := range fieldsOf(v.Type()) {
-		refuseLater(r, f, v.Field(f.index), def.Field(f.index), join(path, f.key), later)
-	}
-}
-
-func refuseLater(r *report, f field, value, standard reflect.Value, path, later string) {
-	if !r.given(path) || reflect.DeepEqual(value.Interface(), standard.Interface()) || f.mayoff && !value.Bool() {
-		return
-	}
-	r.wrong(path, "not available in this version: "+later, "remove it or set it to "+render(f, standard))
+	checkRollout(r, c)
 }
 
 // checkListeners refuses one address twice: the second bind would fail.
@@ -232,14 +201,5 @@ func checkState(r *report, c *Config) {
 	if c.Admin.Advertise == "" && isLoopback(c.Admin.Address) && !isLoopback(net.JoinHostPort(u.Hostname(), "0")) {
 		r.warn("admin.address", "the other instances cannot reach it: while Redis is away a brake stays on this machine",
 			"write an address of the network with admin.tokens_file, or admin.advertise")
-	}
-}
-
-// checkSteps refuses a step that does two things or none.
-func checkSteps(r *report, c *Config) {
-	for i, s := range c.Rollout.Steps {
-		if (s.SetPercent == nil) == (s.Pause == 0) {
-			r.wrong(fmt.Sprintf("rollout.steps[%d]", i), "is not one step", "write {set_percent: 10} or {pause: 168h}")
-		}
 	}
 }

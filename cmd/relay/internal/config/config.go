@@ -6,8 +6,7 @@ import (
 )
 
 // Config is the whole configuration. Tags describe a key: its name (key), how
-// its text is read (form), the words it may be (enum), its range (min, max),
-// and whether this version does not act on it yet (later).
+// its text is read (form), the words it may be (enum) and its range (min, max).
 type Config struct {
 	Hostname   string     `key:"hostname" form:"hostname"` // "" = the machine's name, filled by Load
 	Listeners  []Listener `key:"listeners" nonempty:"yes"`

@@ -15,10 +15,8 @@ type field struct {
 	form     string   // how the text is read, beyond what typ says
 	enum     []string // the words that are allowed
 	min, max string   // in the form of the value
-	later    string   // not acted on in this version, and what holds instead
 	required bool     // in an item of a list, or not to be emptied
 	nonempty bool     // a list with at least one item
-	mayoff   bool     // false is true to this version, although the key is for later
 	secret   bool     // its text is never repeated in a message
 }
 
@@ -29,9 +27,9 @@ func fieldsOf(t reflect.Type) []field {
 		sf := t.Field(i)
 		f := field{
 			key: sf.Tag.Get("key"), index: i, typ: sf.Type, form: sf.Tag.Get("form"),
-			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"), later: sf.Tag.Get("later"),
+			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 			required: sf.Tag.Get("required") != "", nonempty: sf.Tag.Get("nonempty") != "",
-			mayoff: sf.Tag.Get("mayoff") != "", secret: sf.Tag.Get("secret") != "",
+			secret: sf.Tag.Get("secret") != "",
 		}
 		if words := sf.Tag.Get("enum"); words != "" {
 			f.enum = strings.Split(words, "|")

@@ -71,7 +71,7 @@ func markdownSection(b *strings.Builder, f field, v reflect.Value, path string) 
 			d.setDefaults()
 		}
 	}
-	fmt.Fprintf(b, "\n### %s\n\n%s%s\n\n", prefix, docs[path], laterText(f))
+	fmt.Fprintf(b, "\n### %s\n\n%s\n\n", prefix, docs[path])
 	var rows []row
 	for _, k := range fieldsOf(t) {
 		if !isSection(k.typ) {
@@ -109,14 +109,7 @@ func keyRow(f field, v reflect.Value, path string) row {
 	default:
 		def = "`" + def + "`"
 	}
-	return row{f.key, kindOf(f), def, docs[path] + laterText(f)}
-}
-
-func laterText(f field) string {
-	if f.later == "" {
-		return ""
-	}
-	return " Later: " + f.later + "."
+	return row{f.key, kindOf(f), def, docs[path]}
 }
 
 // kindOf says in a few words what may be written.

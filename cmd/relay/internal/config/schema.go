@@ -30,7 +30,7 @@ func sectionSchema(v reflect.Value, path string) schema {
 	for _, f := range fieldsOf(v.Type()) {
 		full := join(path, f.key)
 		s := keySchema(f, v.Field(f.index), full)
-		s["description"] = docs[full] + laterText(f)
+		s["description"] = docs[full]
 		properties[f.key] = s
 		if f.required && strings.HasSuffix(path, "[]") {
 			required = append(required, f.key)
