@@ -31,6 +31,7 @@ func (a *app) newAdmin(cfg *config.Config) error {
 		Masker:   func() admin.Masker { return a.lines.Load().mask },
 		Gatherer: a.reg, Log: a.log, Extra: a.extra.routes,
 	}
+	c.Rollout = a.rollout
 	if a.shared != nil {
 		c.Fleet, c.Extra = a.shared, append(c.Extra, a.shared.routes(func(about, text string) []byte { return a.api.Answer(about, text) })...)
 	}

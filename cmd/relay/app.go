@@ -16,12 +16,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/cmd/relay/internal/notify"
 	"sesrelay/internal/admin"
 	"sesrelay/internal/cuenote"
 	"sesrelay/internal/emf"
 	"sesrelay/internal/mask"
 	"sesrelay/internal/quota"
 	"sesrelay/internal/relay"
+	"sesrelay/internal/rollout"
 	"sesrelay/internal/ses"
 	"sesrelay/internal/smtp"
 	"sesrelay/internal/split"
@@ -57,6 +59,8 @@ type app struct {
 	observers                       []func(*relay.Record)
 	api                             *admin.API
 	cloudwatch                      *emf.Writer
+	rollout                         *rollout.Controller
+	told                            []*notify.Queue
 }
 
 // upstreams are the two next hops of one configuration.
@@ -80,6 +84,7 @@ type appExtra struct {
 	routes      []admin.Route           // pages beside the API
 	started     func()                  // called once when mail is taken; nil: nobody waits for it
 	stdout      io.Writer               // metrics for CloudWatch; nil: os.Stdout
+	events      rollout.Events          // instead of rollout.events; nil: as configured
 }
 
 // newApp builds a relay from a checked configuration. It opens state.file and
@@ -106,6 +111,9 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *sl
 	a.upstreams.Store(up)
 	a.cfg.Store(cfg)
 	a.newCloudWatch()
+	if err := a.newRollout(ctx, cfg); err != nil {
+		return nil, errors.Join(err, a.closeState())
+	}
 	if err := a.newAdmin(cfg); err != nil {
 		return nil, errors.Join(err, a.closeState())
 	}

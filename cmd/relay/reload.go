@@ -58,6 +58,7 @@ func (a *app) reload(ctx context.Context, path string) error {
 	}
 	a.smtp.SetAccess(acc)
 	a.api.Reconfigure(settings)
+	a.rollout.Reconfigure(rolloutSettings(cfg))
 	a.relay.Reconfigure(rc)
 	a.cfg.Store(cfg)
 	previous := a.upstreams.Swap(up)
@@ -90,6 +91,8 @@ func restartNeeded(old, new *config.Config) error {
 	changed("state.prefix", old.State.Prefix != new.State.Prefix)
 	changed("state.secret_file", old.State.SecretFile != new.State.SecretFile)
 	changed("state.ledger_ttl", old.State.LedgerTTL != new.State.LedgerTTL)
+	changed("rollout.events", old.Rollout.Events != new.Rollout.Events)
+	changed("rollout.notify", old.Rollout.Notify != new.Rollout.Notify)
 	changed("admin.address", old.Admin.Address != new.Admin.Address)
 	changed("admin.advertise", old.Admin.Advertise != new.Admin.Advertise)
 	changed("log.format", old.Log.Format != new.Log.Format)

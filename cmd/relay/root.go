@@ -111,7 +111,7 @@ mail to Amazon SES and the rest to Cuenote; the share changes while mail flows.
 		}
 	}
 	add("run", newServe(c), newDemo(c))
-	add("live", newSplit(c), newBrake(c), newStatus(c), newTop(c), newTrace(c), newRoute(c))
+	add("live", newSplit(c), newBrake(c), newRolloutCommand(c), newStatus(c), newTop(c), newTrace(c), newRoute(c))
 	add("set", newCheck(c), newPostfix(c), newToken(c))
 	root.AddCommand(newVersion(c), newConfigCommand(c))
 	root.InitDefaultCompletionCmd()

@@ -55,9 +55,12 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	a.background(working)
+	endRollout := a.runRollout(working)
 	a.poll(a.upstreams.Load())
 	if err := a.smtp.Start(); err != nil {
 		stopAdmin()
+		cancel()
+		endRollout()
 		return errors.Join(err, a.closeState())
 	}
 	a.ready.Store(true)
@@ -72,6 +75,7 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	a.log.Info("draining", "grace", cfg.Drain.Grace.String(), "deadline", cfg.Drain.Deadline.String())
 	err = a.drain()
 	cancel()
+	endRollout()
 	stopAdmin()
 	a.saveQuota(a.cfg.Load().State.File)
 	a.writeCloudWatch() // what the last minute had

@@ -51,6 +51,12 @@ func (a *API) plan(percent split.Percent) split.Plan {
 // unknownDay: before GetAccount has answered, "unlimited" means "not known".
 func unknownDay(q quota.Status) bool { return !q.Known && q.DayMax < 0 }
 
+// Carries refuses a share above the one that is asked for now when SES cannot
+// carry it. Its error is what the caller of the API reads.
+func (a *API) Carries(percent split.Percent) error {
+	return a.carries(percent, a.Split.Current().Version, false)
+}
+
 // carries refuses an increase that SES cannot carry. A lowering is never
 // refused. A stale version is left to the split: what to do about it is more
 // useful than a plan from a value that is no longer in force.

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,8 @@ type Config struct {
 	Lease      Lease    // nil: the only instance
 	Exchange   Exchange // nil: the only instance
 	Meter      *Meter
-	Events     Events // nil: blind to delivery
+	Events     Events        // nil: blind to delivery
+	ReadEvery  time.Duration // of Events; 0: ten seconds
 	Quota      func() QuotaUse
 	Plan       func(split.Percent) error // says why SES cannot carry a share; nil: not asked
 	Notify     func(Event)               // must not block; nil: nobody is told
@@ -154,7 +156,7 @@ func (c *Controller) Reconfigure(s Settings) {
 func (c *Controller) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	if c.Events != nil {
-		wg.Go(func() { c.repeat(ctx, readEvery, c.ReadEvents) })
+		wg.Go(func() { c.repeat(ctx, cmp.Or(c.ReadEvery, readEvery), c.ReadEvents) })
 		wg.Go(func() { c.repeat(ctx, lateEvery, c.ReadLate) })
 	}
 	c.repeat(ctx, TickEvery, c.Tick)
@@ -271,8 +273,11 @@ func (c *Controller) load(ctx context.Context) {
 		c.Log.Warn("rollout: the state cannot be read, nothing moves by itself; the guard goes on", "error", err.Error())
 	}
 	c.trouble = err
-	if err == nil && found {
+	switch {
+	case err == nil && found:
 		c.state = s
+	case err == nil:
+		c.state.Version = 0 // a Redis that was emptied gets it back with the next change
 	}
 }
 

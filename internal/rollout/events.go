@@ -16,7 +16,7 @@ type Events interface {
 
 // Times of reading.
 const (
-	readEvery   = 15 * time.Second
+	readEvery   = 10 * time.Second
 	readTimeout = 10 * time.Second
 	readAgain   = 15 * time.Minute // CloudWatch adds to the last minutes
 	readAtMost  = 24 * time.Hour
@@ -31,6 +31,8 @@ type eventLog struct {
 	since   time.Time
 	minutes map[time.Time]Reported
 	read    time.Time // last success
+	last    time.Time // newest minute with data
+	grew    time.Time // when a look found more in it
 	trouble string
 }
 
@@ -41,7 +43,8 @@ func (r *eventLog) reset(step string, since time.Time) {
 	if r.step == step && r.since.Equal(since) {
 		return
 	}
-	r.step, r.since, r.minutes, r.read = step, since, map[time.Time]Reported{}, time.Time{}
+	r.step, r.since, r.minutes = step, since, map[time.Time]Reported{}
+	r.read, r.last, r.grew = time.Time{}, time.Time{}, time.Time{}
 }
 
 // next says what to read.
@@ -71,9 +74,13 @@ func (r *eventLog) take(step string, now time.Time, minutes map[time.Time]Report
 	}
 	r.read, r.trouble = now, ""
 	for m, c := range minutes {
-		if c.Any() {
-			r.minutes[m] = c
+		if !c.Any() {
+			continue
 		}
+		if !m.Before(r.last) && r.minutes[m] != c {
+			r.last, r.grew = m, now
+		}
+		r.minutes[m] = c
 	}
 	for m := range r.minutes {
 		if now.Sub(m) > readAtMost+time.Hour {
@@ -95,17 +102,19 @@ func (r *eventLog) sum(from, to time.Time) *Reported {
 	return out
 }
 
-// newest is the end of the newest minute with data, or when the step began.
+// newest is up to when there is data: the end of its newest minute or, while
+// that one runs, when it last grew; without any, when the step began.
 func (r *eventLog) newest() (end time.Time, any bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	end = r.since
-	for m := range r.minutes {
-		if e := m.Add(time.Minute); e.After(end) {
-			end, any = e, true
-		}
+	if r.last.IsZero() {
+		return r.since, false
 	}
-	return end, any
+	end = r.last.Add(time.Minute)
+	if r.grew.Before(end) {
+		end = r.grew
+	}
+	return maxTime(end, r.since), true
 }
 
 func (r *eventLog) problem() string {

@@ -30,8 +30,8 @@ func (c *Controller) reported(f *Figures, step string, now time.Time, window tim
 	f.Events, f.Long = &Reported{}, &Reported{}
 	if c.leads { // it alone reads them
 		newest, _ := c.events.newest()
-		f.Events = c.events.sum(newest.Add(-max(window, time.Minute)), newest)
-		f.Long = c.events.sum(now.Add(-readAtMost), newest)
+		f.Events = c.events.sum(newest.Add(-max(window, time.Minute)), now)
+		f.Long = c.events.sum(now.Add(-readAtMost), now)
 		n, first := c.fleet.accepted(step, newest, now)
 		if n > 0 {
 			f.Unreported, f.SilentFor = n, now.Sub(first)

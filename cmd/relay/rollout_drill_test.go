@@ -1,0 +1,41 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// TestDrill is the short form of relay rollout drill: throttling, an outage,
+// bounces and silence, each answered within the stated 15 s (silence: after its
+// no_data_max of 10 s), and nothing goes to SES by the old share afterwards.
+func TestDrill(t *testing.T) {
+	t.Parallel()
+	code, out, errOut := run(t, nil, "rollout", "drill", "--rate", "60", "--warm", "4s", "--json")
+	if code != exitDone {
+		t.Fatalf("exit %d: %s\n%s", code, errOut, out)
+	}
+	var results []drillResult
+	if err := json.Unmarshal([]byte(out), &results); err != nil || len(results) != 4 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, r := range results {
+		if !r.OK || r.From != 100 || r.To != 50 || r.After != 0 || r.Took > r.Allowed {
+			t.Errorf("%+v", r)
+		}
+		t.Logf("%s: %.1f s: %s", r.Fault, r.Took, r.Text)
+	}
+}
+
+func TestDrillUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--fault", "fire"}, {"--rate", "0"}, {"--rate", "NaN"}} {
+		code, _, errOut := run(t, nil, append([]string{"rollout", "drill"}, args...)...)
+		if code != exitUsage || !strings.Contains(errOut, "relay rollout drill") {
+			t.Errorf("%v: exit %d, %s", args, code, errOut)
+		}
+	}
+	if code, _, errOut := run(t, nil, "rollout", "drill", "--config", "/nonexistent.yaml"); code != exitFailed {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
+}
