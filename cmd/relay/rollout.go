@@ -32,9 +32,7 @@ func (a *app) newRollout(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if a.shared != nil {
-		if words, ok := any(a.shared.fleet).(fleetWords); ok {
-			c.Lease, c.Exchange = &fleetLease{words: words, self: cfg.Hostname}, &fleetCounts{words}
-		}
+		c.Lease, c.Exchange = &fleetLease{words: a.shared.fleet, self: cfg.Hostname}, &fleetCounts{a.shared.fleet}
 	}
 	if cfg.Rollout.Events == "cloudwatch" || cfg.Rollout.Notify.SNSTopic != "" {
 		sdk, err := a.awsConfig(ctx, cfg)
