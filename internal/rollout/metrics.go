@@ -73,21 +73,38 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	put(leadDesc, one(v.Controller.Here))
 	put(armedDesc, one(v.Guard.Armed))
 	put(blindDesc, one(v.Guard.BlindToDelivery))
-	for _, c := range v.Guard.Criteria {
-		put(guardValue, number(c.Value), string(c.Name))
-		put(guardLimit, c.Limit, string(c.Name))
+	set := g.c.settings.Load()
+	guard, gate := set.Guard.limits(), set.Gate.limits()
+	for name, limit := range guard {
+		put(guardValue, valueOf(&v.Guard.Judgement, name), string(name))
+		put(guardLimit, limit, string(name))
 	}
-	for _, c := range v.Gate.Criteria {
-		put(gateValue, number(c.Value), string(c.Name))
-		put(gateLimit, c.Limit, string(c.Name))
+	for name, limit := range gate {
+		put(gateValue, valueOf(&v.Gate.Judgement, name), string(name))
+		put(gateLimit, limit, string(name))
 	}
 }
 
-func number(v *float64) float64 {
-	if v == nil {
-		return math.NaN()
+// valueOf is what a judgement says of a criterion; NaN when that was not
+// judged: the series is there all the same.
+func valueOf(j *Judgement, name Name) float64 {
+	for _, c := range j.Criteria {
+		if c.Name == name && c.Value != nil {
+			return *c.Value
+		}
 	}
-	return *v
+	return math.NaN()
+}
+
+// limits are those of each criterion of a gate, in its unit.
+func (g *Gate) limits() map[Name]float64 {
+	return map[Name]float64{Acceptance: g.SuccessMin, Success: g.SuccessMin, Delay: g.DelayMax.Seconds(), Bounce: g.BounceMax}
+}
+
+// limits are those of each criterion of a guard.
+func (g *Guard) limits() map[Name]float64 {
+	return map[Name]float64{Acceptance: g.SuccessMin, Success: g.SuccessMin, Delay: g.DelayMax.Seconds(), Bounce: g.BounceMax,
+		Complaint: g.ComplaintMax, NoData: g.NoDataMax.Seconds()}
 }
 
 func one(b bool) float64 {
