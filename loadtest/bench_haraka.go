@@ -17,14 +17,14 @@ import (
 func (b *bench) startHaraka(ctx context.Context) error {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		return fmt.Errorf("Node.js is not installed (sh scripts/need.sh bench)")
+		return fmt.Errorf("peer Haraka: Node.js is not installed (sh scripts/need.sh bench)")
 	}
 	home, err := filepath.Abs(filepath.Join(b.Haraka, "node_modules", "Haraka"))
 	if err == nil {
 		_, err = os.Stat(home)
 	}
 	if err != nil {
-		return fmt.Errorf("Haraka is not installed in %s (sh scripts/need.sh bench)", b.Haraka)
+		return fmt.Errorf("peer Haraka is not installed in %s (sh scripts/need.sh bench)", b.Haraka)
 	}
 	sink, err := b.sink(ctx, true)
 	if err != nil {

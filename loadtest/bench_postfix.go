@@ -21,10 +21,10 @@ import (
 func (b *bench) startPostfix(ctx context.Context) error {
 	path, err := exec.LookPath("/usr/sbin/postfix")
 	if err != nil {
-		return fmt.Errorf("Postfix is not installed (sh scripts/need.sh bench)")
+		return errors.New("peer Postfix is not installed (sh scripts/need.sh bench)")
 	}
 	if os.Geteuid() != 0 {
-		return errors.New("Postfix starts as root only")
+		return errors.New("peer Postfix starts as root only")
 	}
 	sink, err := b.sink(ctx, true)
 	if err != nil {

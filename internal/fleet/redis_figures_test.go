@@ -51,7 +51,8 @@ func TestHold(t *testing.T) {
 		}
 		return mine
 	}
-	if !hold(0) || !hold(0) || hold(1) {
+	first, again, other := hold(0), hold(0), hold(1)
+	if !first || !again || other {
 		t.Fatal("two hold one lease, or none does")
 	}
 	eventually(t, 5*time.Second, "the lease passes on", func() bool { return hold(1) })

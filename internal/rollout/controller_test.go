@@ -262,10 +262,10 @@ func TestStageCountsEverything(t *testing.T) {
 			t.Errorf("%s: %d, and %d were sent", tag, got, want)
 		}
 	}
-	e := r.Stages[0].Events
+
 	s.now = s.now.Add(time.Hour)
 	s.c.ReadLate(context.Background())
-	if e = s.c.Report(context.Background()).Stages[0].Events; e.Delivery != total["10"].SES.Accepted {
+	if e := s.c.Report(context.Background()).Stages[0].Events; e.Delivery != total["10"].SES.Accepted {
 		t.Errorf("reported %d of %d", e.Delivery, total["10"].SES.Accepted)
 	}
 }

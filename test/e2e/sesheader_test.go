@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"sesrelay/internal/simulator"
 )
@@ -12,7 +13,7 @@ import (
 // sesField is a line that some parser may take for an X-SES-* field: names in
 // any case, with anything invisible before them.
 func sesField(line string) bool {
-	name := strings.ToLower(strings.TrimLeft(line, " \t\r\n\v\f\x00\x7f\xa0\xc2\xad\u200b\ufeff"))
+	name := strings.ToLower(strings.TrimLeftFunc(strings.ToValidUTF8(line, ""), func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }))
 	return strings.HasPrefix(name, "x-ses-")
 }
 
