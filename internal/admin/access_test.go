@@ -17,8 +17,7 @@ var samples = map[string]struct {
 	"GET /healthz":          {"/healthz", "", false, 200},
 	"GET /readyz":           {"/readyz", "", false, 200},
 	"GET /{$}":              {"/", "", false, 200},
-	"GET /console.css":      {"/console.css", "", false, 200},
-	"GET /console.js":       {"/console.js", "", false, 200},
+	"GET /console/{file}":   {"/console/console.css", "", false, 200},
 	"GET /metrics":          {"/metrics", "", false, 200},
 	"GET /v1/openapi.json":  {"/v1/openapi.json", "", false, 200},
 	"GET /v1/status":        {"/v1/status", "", false, 200},
@@ -186,7 +185,7 @@ func TestRefusalsAreAudited(t *testing.T) {
 func TestSecurityHeaders(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	for _, target := range []string{"/", "/console.js", "/v1/split", "/nowhere", "/metrics"} {
+	for _, target := range []string{"/", "/console/main.js", "/v1/split", "/nowhere", "/metrics"} {
 		h := f.ask("GET", target, "").Header
 		if !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") ||
 			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("X-Frame-Options") != "DENY" || h.Get("Access-Control-Allow-Origin") != "" {

@@ -14,14 +14,21 @@ const (
 	maxTail   = 20          // transactions in one event; the rest are counted
 )
 
+// callerView is the event "caller": who the relay takes the reader for. The
+// console offers what the role may do.
+type callerView struct {
+	Name string `json:"name"`
+	Role string `json:"role"`
+}
+
 // tail is the event "transactions".
 type tail struct {
 	Records []TraceRecord `json:"records"` // oldest first
 	Skipped uint64        `json:"skipped"` // that found no room
 }
 
-// events streams server-sent events: "status" once a second and at once when
-// the split moves, and "transactions", masked, when there were any.
+// events streams server-sent events: "caller" first, "status" once a second and
+// at once when the split moves, and "transactions", masked, when there were any.
 func (a *API) events(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case a.streams <- struct{}{}:
@@ -42,6 +49,8 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.raw("retry: 2000\n\n")
+	who := callerOf(r)
+	s.send("caller", callerView{who.name, who.role.String()})
 	a.run(r, &s)
 	return nil
 }

@@ -18,9 +18,8 @@ func (a *API) routes() []Route {
 		h("GET /healthz", Anyone, a.health),
 		h("GET /readyz", Anyone, a.readiness),
 
-		{"GET /{$}", Network, consoleFile("index.html")},
-		{"GET /console.css", Network, consoleFile("console.css")},
-		{"GET /console.js", Network, consoleFile("console.js")},
+		{"GET /{$}", Network, consoleIndex()},
+		{"GET /console/{file}", Network, consoleFiles()},
 
 		{"GET /metrics", Monitoring, a.metrics},
 		h("GET /v1/openapi.json", Monitoring, describe),

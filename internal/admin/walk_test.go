@@ -10,7 +10,9 @@ import (
 type operation struct{ method, path, role string }
 
 // target is the path with something in the place of its parameters.
-func (o operation) target() string { return strings.ReplaceAll(o.path, "{id}", "nothing") }
+func (o operation) target() string {
+	return strings.NewReplacer("{id}", "nothing", "{file}", "brake.js").Replace(o.path)
+}
 
 // served asks in a way that a stream of events ends.
 func (o operation) served() string {

@@ -1,0 +1,40 @@
+// How figures and times are written. The language is the document's.
+const lang = () => document.documentElement.lang || "en";
+
+// when writes an instant: the time alone when it is of today.
+export function when(s) {
+  const d = new Date(s);
+  return d.toDateString() === new Date().toDateString() ? d.toLocaleTimeString(lang()) : d.toLocaleString(lang());
+}
+
+export function clock(d) { return d.toLocaleTimeString(lang()); }
+
+// percent writes at most two digits after the point; no figure is a dash.
+export function percent(v) { return v === null || v === undefined ? "–" : Math.round(v * 100) / 100 + " %"; }
+
+export function count(v) { return Math.round(v).toLocaleString(lang()); }
+
+export function ms(v) { return v === null || v === undefined ? "–" : v >= 1000 ? (v / 1000).toFixed(2) + " s" : v.toFixed(1) + " ms"; }
+
+// span writes seconds as the two largest units that are not zero.
+export function span(seconds) {
+  const names = lang() === "ja" ? ["日", "時間", "分", "秒"] : [" d", " h", " min", " s"];
+  const sizes = [86400, 3600, 60, 1];
+  let rest = Math.max(0, Math.round(seconds));
+  const parts = [];
+  sizes.forEach((size, i) => {
+    const n = Math.floor(rest / size);
+    rest -= n * size;
+    if (n > 0 && parts.length < 2) parts.push(n + names[i]);
+  });
+  return parts.length ? parts.join(" ") : "0" + names[3];
+}
+
+// goSpan writes what Go writes as "168h0m0s" for people; "" stays "".
+export function goSpan(s) {
+  if (!s) return "";
+  const unit = { h: 3600, m: 60, s: 1, ms: 0.001 };
+  let seconds = 0;
+  for (const [, n, u] of s.matchAll(/([0-9.]+)(ms|h|m|s)/g)) seconds += n * unit[u];
+  return span(seconds);
+}
