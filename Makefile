@@ -9,7 +9,7 @@ RACE      ?= -race
 ARCH      ?= $(shell $(GO) env GOARCH)
 TESTFLAGS ?=
 
-.PHONY: build run test lint bench loadtest image deb lambda infra-test chaos fuzz docs clean
+.PHONY: build run test lint bench loadtest image deb lambda infra-test chaos fuzz vendor-console pictures docs clean
 
 build: ## one static binary in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relay ./cmd/relay
@@ -65,6 +65,14 @@ chaos: ## minutes of failures: shared state, both next hops, instances, Redis, d
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	sh scripts/fuzz.sh $${FUZZTIME:-30s}
+
+vendor-console: ## the console's chart library anew, as test/console/package-lock.json pins it
+	sh scripts/need.sh console
+	cp test/console/node_modules/uplot/dist/uPlot.iife.min.js test/console/node_modules/uplot/dist/uPlot.min.css test/console/node_modules/uplot/LICENSE internal/admin/console/uplot/
+
+pictures: ## docs/images/console*.png anew, of the demo under traffic: look at them
+	sh scripts/need.sh pictures
+	PICTURES=$(CURDIR)/docs/images $(GO) test -tags pictures -count=1 -run TestPictures -timeout 10m ./test/console
 
 docs: build ## docs/configuration.md and its JSON Schema, from the code
 	./bin/relay config docs > docs/configuration.md

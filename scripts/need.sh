@@ -57,14 +57,33 @@ haraka() {
 	npm install --prefix "$CACHE/haraka" --no-audit --no-fund --loglevel=error Haraka@3.3.4 >/dev/null
 }
 
+# npm_packages puts the pinned packages of a folder into its node_modules.
+npm_packages() {
+	stamp="$1/node_modules/.$(cksum <"$1/package-lock.json" | cut -d' ' -f1)"
+	[ -e "$stamp" ] && return 0
+	debian npm=npm
+	(cd "$1" && npm ci --silent --no-audit --no-fund)
+	touch "$stamp"
+}
+
 case "${1:-}" in
 test)
 	debian postfix=postfix redis-server=redis-server swaks=swaks python3=python3 systemd-analyze=systemd \
-		'cc=gcc libc6-dev' # the race detector needs a C compiler
+		chromium=chromium 'cc=gcc libc6-dev' # the race detector needs a C compiler
 	debian promtool=prometheus # tests rules and dashboards
 	# swaks speaks TLS only with it, and no program comes with it to look for.
 	perl -MNet::SSLeay -e 1 2>/dev/null || debian net-ssleay-missing=libnet-ssleay-perl
 	python
+	npm_packages test/console
+	;;
+console)
+	npm_packages test/console
+	;;
+pictures)
+	# Without such a font Japanese is boxes.
+	fc-list :lang=ja 2>/dev/null | grep -q . || debian noto-cjk-missing=fonts-noto-cjk
+	debian chromium=chromium
+	npm_packages test/console
 	;;
 bench)
 	debian postfix=postfix node=nodejs npm=npm
@@ -74,7 +93,7 @@ infra) # for infra/tests/run.sh alone
 	debian redis-server=redis-server openssl=openssl
 	;;
 *)
-	echo "usage: need.sh test|bench|infra" >&2
+	echo "usage: need.sh test|bench|infra|console|pictures" >&2
 	exit 2
 	;;
 esac

@@ -38,11 +38,16 @@
     $("brake-what").textContent = t("what");
     $("brake-sure").textContent = t("sure");
     $("brake-not").textContent = t("not");
+    if (said && $("brake-said").textContent) say(said.kind, said.text);
   }
 
+  let said = null; // {kind, text}: said again in another language
+
+  // say takes a function that makes the text.
   function say(kind, text) {
+    said = { kind, text };
     $("brake-said").className = kind;
-    $("brake-said").textContent = text;
+    $("brake-said").textContent = text();
   }
 
   function ask(open) {
@@ -66,32 +71,32 @@
   // pulled twice without harm.
   async function pull() {
     const token = stored("sessionStorage", "token") || $("token").value.trim();
-    let why = t("silent");
+    let why = ""; // "": no answer
     for (let n = 1; n <= tries; n++) {
       try {
         const { status, answer } = await send(token);
         if (status < 300) return done(answer);
         why = answer.detail || String(status);
         if (status === 401) return wantToken();
-        if (status === 403) return say("critical", t("role")(why));
+        if (status === 403) return say("critical", () => t("role")(why));
         if (status < 500) break;
-      } catch { why = t("silent"); }
+      } catch { why = ""; }
       if (n < tries) {
-        say("warning", t("again")(n + 1));
+        say("warning", () => t("again")(n + 1));
         await new Promise((go) => setTimeout(go, pause));
       }
     }
-    say("critical", t("failed")(why));
+    say("critical", () => t("failed")(why || t("silent")));
   }
 
   function wantToken() {
-    say("critical", t("token"));
+    say("critical", () => t("token"));
     $("login").hidden = false;
     $("token").focus();
   }
 
   function done(s) {
-    say(s.unsaved ? "critical" : "good", t("done")(s) + (s.unsaved ? " " + t("unsaved") : ""));
+    say(s.unsaved ? "critical" : "good", () => t("done")(s) + (s.unsaved ? " " + t("unsaved") : ""));
     document.dispatchEvent(new CustomEvent("relay:split", { detail: s }));
   }
 
@@ -102,7 +107,7 @@
   });
   $("brake-sure").addEventListener("click", async () => {
     ask(false);
-    say("", t("busy"));
+    say("", () => t("busy"));
     $("brake-box").setAttribute("aria-busy", "true");
     await pull();
     $("brake-box").removeAttribute("aria-busy");

@@ -68,7 +68,7 @@ async function ask(e) {
   result("", "");
   const day = perDay(p && p.traffic);
   confirm({
-    title: t("changeTitle")(wanted), lines: effectLines(now.requested, wanted, day, now.brake), bad,
+    title: t("changeTitle")(wanted), lines: [...effectLines(now.requested, wanted, day, now.brake), `${t("why")}: ${reason}`], bad,
     ok: t("applyDo")(wanted, day.messages === null ? null : day.messages * wanted / 100),
     force: p && !p.ses_fits && wanted > now.requested ? t("force") : "",
     run: async ({ force }) => {
@@ -115,7 +115,9 @@ function show() {
   if (!s) return;
   $("release").hidden = !s.split.brake;
   if (!touched && document.activeElement !== $("percent") && document.activeElement !== $("slider")) {
+    const before = $("percent").value;
     $("percent").value = $("slider").value = s.split.requested;
+    if (before !== $("percent").value) look(); // the plan of what is in force, too
   }
 }
 

@@ -5,6 +5,8 @@ import { limited } from "./quota.js";
 import { $, element, hear, state, t } from "./page.js";
 
 const most = 3600; // points: an hour at one a second
+const height = 170; // pixels
+const least = 60; // seconds that a chart shows at least
 const silent = 5; // seconds without a status before the line breaks
 
 // Each series: where it comes from. A value of null is a gap.
@@ -53,7 +55,8 @@ function draw() {
     if (wanted && !plots[c.id]) plots[c.id] = make(c);
     if (!plots[c.id]) continue;
     plots[c.id].setData([times, ...c.lines.map((l) => values[l.key])], false);
-    plots[c.id].setScale("x", { min: now - width, max: now });
+    plots[c.id].setScale("x", { min: Math.max(now - width, Math.min(times[0] ?? now, now - least)), max: now });
+    if (plots[c.id].cursor.left < 0) plots[c.id].setLegend({ idx: times.length - 1 }); // nobody points: the newest
     describe(c);
   }
 }
@@ -61,11 +64,14 @@ function draw() {
 // describe says the newest values to who cannot see the lines.
 function describe(c) {
   const text = c.lines.map((l) => `${labelOf(l)} ${short(values[l.key].at(-1))}`).join(", ");
-  plots[c.id].root.parentElement.setAttribute("aria-label", `${t(c.title)}: ${text}`);
+  const area = plots[c.id].root.parentElement;
+  area.dataset.points = times.length;
+  area.setAttribute("aria-label", `${t(c.title)}: ${text}`);
 }
 
 const labelOf = (l) => typeof t(l.label) === "string" ? t(l.label) : l.label;
 const short = (v) => v === null || v === undefined ? "–" : v >= 1000 ? Math.round(v).toLocaleString(document.documentElement.lang) : String(Math.round(v * 100) / 100);
+const brief = (v) => v < 10000 ? short(v) : new Intl.NumberFormat(document.documentElement.lang, { notation: "compact" }).format(v);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function make(c) {
@@ -77,9 +83,9 @@ function make(c) {
   $(c.box).append(box);
   const axis = { stroke: css("--text"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 } };
   return new uPlot({
-    width: Math.max(160, area.clientWidth), height: 180, cursor: { sync: { key: "relay" }, drag: { x: false, y: false } }, legend: { live: true },
+    width: Math.max(160, area.clientWidth), height, cursor: { sync: { key: "relay" }, drag: { x: false, y: false } }, legend: { live: true },
     scales: { x: { time: true, auto: false }, y: { range: (u, min, max) => range(c, min, max) } },
-    axes: [{ ...axis, values: (u, list) => list.map((v) => clock(new Date(v * 1000)).replace(/:\d\d( |$)/, "$1")) }, { ...axis, size: 56, values: (u, list) => list.map(short) }],
+    axes: [{ ...axis, values: (u, list) => list.map((v) => clock(new Date(v * 1000)).replace(/:\d\d( |$)/, "$1")) }, { ...axis, size: 56, values: (u, list) => list.map(brief) }],
     series: [{ label: t("atTime"), value: (u, v) => v === null ? "–" : clock(new Date(v * 1000)) },
       ...c.lines.map((l) => ({ label: labelOf(l), stroke: css(l.color), width: 2, dash: l.dash ? [6, 4] : undefined, points: { show: false }, spanGaps: false, value: (u, v) => short(v) }))],
   }, [times, ...c.lines.map((l) => values[l.key])], area);
@@ -101,7 +107,7 @@ function again() {
 }
 
 function resize() {
-  for (const p of Object.values(plots)) p.setSize({ width: Math.max(160, p.root.parentElement.clientWidth), height: 180 });
+  for (const p of Object.values(plots)) p.setSize({ width: Math.max(160, p.root.parentElement.clientWidth), height });
 }
 
 export function start() {

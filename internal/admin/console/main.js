@@ -25,6 +25,7 @@ function status(s) {
   begun = s.started_at;
   $("login").hidden = true;
   $("main").hidden = false;
+  if (document.body.classList.contains("braked") && !s.split.brake) put($("brake-said"), ""); // released: no longer so
   document.body.classList.toggle("braked", s.split.brake !== null);
 }
 
