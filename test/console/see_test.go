@@ -19,10 +19,12 @@ func TestShowsTraffic(t *testing.T) {
 	p.says("states", "Brake off")
 	p.says("day-forecast", "not limited")
 	p.says("who", "local may change")
-	// A line is drawn: some pixel of every chart has the colour of SES.
-	p.until(`document.querySelectorAll("#charts canvas").length >= 3 && [...document.querySelectorAll("#charts canvas")].every((c) => {
+	// Lines are drawn: some pixel of every chart has the colour of a next hop
+	// (at 100 % success one lies over the other).
+	p.until(`document.querySelectorAll("#charts canvas").length >= 3 && [...document.querySelectorAll("#charts canvas, #quota-charts canvas")].every((c) => {
 		const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
-		for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200 && Math.abs(d[i] - 0xb4) < 8 && Math.abs(d[i + 1] - 0x53) < 8 && d[i + 2] < 0x20) return true;
+		const near = (i, r, g, b) => d[i + 3] > 200 && Math.abs(d[i] - r) < 8 && Math.abs(d[i + 1] - g) < 8 && Math.abs(d[i + 2] - b) < 8;
+		for (let i = 0; i < d.length; i += 4) if (near(i, 0xb4, 0x53, 0x09) || near(i, 0x03, 0x69, 0xa1)) return true;
 		return false;
 	})`)
 	if masked := eval[bool](p, `[...document.getElementById("tail").rows].every((r) => !/(news-|user)\d+@/.test(r.textContent))`); !masked {
