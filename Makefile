@@ -33,10 +33,10 @@ bench: build ## Go benchmarks and the CPU time of a mail beside Postfix and Hara
 loadtest: build ## 100,000 mails a minute for one minute, and its report
 	sh scripts/loadtest.sh
 
-image: ## a container image without an engine: dist/relay-image.tar
+image: ## a container image without an engine, and its SBOM: dist/relay-image.tar, dist/relay-image.cdx.json
 	mkdir -p dist
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/relay-linux-$(ARCH) ./cmd/relay
-	cd scripts/image && $(GO) run . -binary ../../dist/relay-linux-$(ARCH) -arch $(ARCH) -tag sesrelay:$(VERSION) -out ../../dist/relay-image.tar
+	cd scripts/image && $(GO) run . -binary ../../dist/relay-linux-$(ARCH) -arch $(ARCH) -tag sesrelay:$(VERSION) -out ../../dist/relay-image.tar -sbom ../../dist/relay-image.cdx.json
 
 deb: build ## Debian packages for the machines beside Postfix: dist/sesrelay_*_{amd64,arm64}.deb
 	mkdir -p dist

@@ -9,6 +9,7 @@ mkdir -p .cache
 report=.cache/test.json
 status=0
 go tool -modfile=tools.mod gotestsum --format pkgname --jsonfile "$report" -- -timeout 20m "$@" ./... || status=$?
+(cd scripts/image && go test ./...) || status=$? # a module of its own
 if grep -q '"Action":"skip".*"Test":' "$report"; then
 	echo "skipped:"
 	grep '"Action":"skip".*"Test":' "$report" | sed 's/.*"Package":"\([^"]*\)","Test":"\([^"]*\)".*/  \1 \2/'

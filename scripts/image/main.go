@@ -25,9 +25,14 @@ func main() {
 	arch := flag.String("arch", "amd64", "architecture of the binary")
 	tag := flag.String("tag", "sesrelay:latest", "`name` of the image")
 	out := flag.String("out", "dist/relay-image.tar", "archive `file` to write")
+	sbom := flag.String("sbom", "", "`file` to write what the image is made of to, in CycloneDX; empty: none")
 	certificates := flag.String("certificates", "/etc/ssl/certs/ca-certificates.crt", "`file` of CA certificates")
 	flag.Parse()
-	if err := run(*binary, *arch, *tag, *out, *certificates); err != nil {
+	err := run(*binary, *arch, *tag, *out, *certificates)
+	if err == nil && *sbom != "" {
+		err = writeSBOM(*binary, *certificates, *sbom)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
