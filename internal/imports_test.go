@@ -19,6 +19,7 @@ var siblings = map[string][]string{
 	"internal/relay":     {},
 	"internal/mask":      {},
 	"internal/emf":       {},
+	"internal/tracing":   {"internal/relay"},
 	"internal/simulator": {},
 	"internal/smtp":      {"internal/relay"},
 	"internal/ses":       {"internal/relay"},
@@ -37,6 +38,7 @@ var libraries = map[string][]string{
 	"github.com/emersion/go-smtp":    {"internal/smtp", "internal/cuenote", "internal/simulator"},
 	"github.com/aws/aws-sdk-go-v2":   {"internal/ses", "cmd/relay", "infra/lambda"},
 	"github.com/pires/go-proxyproto": {"internal/smtp"},
+	"go.opentelemetry.io":            {"internal/tracing"},
 }
 
 type listed struct {

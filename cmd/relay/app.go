@@ -61,6 +61,8 @@ type app struct {
 	cloudwatch                      *emf.Writer
 	rollout                         *rollout.Controller
 	told                            []*notify.Queue
+	tracer                          relay.Tracer // nil: no traces are wanted
+	stopTracing                     func()
 }
 
 // upstreams are the two next hops of one configuration.
@@ -98,6 +100,7 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, level *sl
 	if err := a.openState(ctx, cfg); err != nil {
 		return nil, err
 	}
+	a.newTracing(ctx, cfg.Hostname)
 	rc, up, err := a.relayConfig(ctx, cfg)
 	if err != nil {
 		return nil, errors.Join(err, a.closeState())
@@ -182,7 +185,7 @@ func (a *app) relayConfig(ctx context.Context, cfg *config.Config) (relay.Config
 		},
 		Router: a.router, Quota: a.quota, Ledger: a.ledger,
 		MaxRecipients: cfg.Limits.Recipients, Rehearse: cfg.Split.Rehearse, KeepTags: cfg.SES.KeepMessageTags,
-		Judge: up.ses.Judge,
+		Judge: up.ses.Judge, Tracer: a.tracer,
 	}, up, nil
 }
 

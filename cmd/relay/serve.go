@@ -79,6 +79,7 @@ func (a *app) run(ctx context.Context, reload func() error) error {
 	stopAdmin()
 	a.saveQuota(a.cfg.Load().State.File)
 	a.writeCloudWatch() // what the last minute had
+	a.stopTracing()
 	return errors.Join(err, a.closeState())
 }
 

@@ -17,7 +17,10 @@ func (t *Transaction) send(ctx context.Context, l *leg, m *message) ending {
 		return failed(l, errMemory())
 	}
 	if l.route == SES {
-		if err := t.cfg.Quota.Take(ctx, len(l.to)); err != nil {
+		start := t.stepStart()
+		err := t.cfg.Quota.Take(ctx, len(l.to))
+		t.step(StepQuota, SES, start, err)
+		if err != nil {
 			return failed(l, err)
 		}
 	}
@@ -32,6 +35,7 @@ func (t *Transaction) send(ctx context.Context, l *leg, m *message) ending {
 	receipt, err := l.delivery.Send(ctx, body)
 	took := t.r.now().Sub(start)
 	t.waited += took
+	t.step(StepUpstream, l.route, start, err)
 	e := t.attempted(l, receipt, err, took)
 	if l.route == SES && e.result != ResultAccepted && e.result != ResultUnknown {
 		t.cfg.Quota.Refund(len(l.to))

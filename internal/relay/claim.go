@@ -26,7 +26,9 @@ func (t *Transaction) once(ctx context.Context, l *leg, m *message) (e ending) {
 
 // claim asks the ledger. A verdict ends the transaction without a delivery.
 func (t *Transaction) claim(ctx context.Context, l *leg, fp Fingerprint) (Claim, *ending) {
+	start := t.stepStart()
 	claim, err := t.cfg.Ledger.Claim(ctx, fp, t.env.ID)
+	t.step(StepLedger, "", start, err)
 	if err != nil {
 		return Claim{}, nil // best effort: the mail goes through
 	}

@@ -28,6 +28,7 @@ func (t *Transaction) Data(ctx context.Context, src Source) Reply {
 		t.end()
 		t.busy += t.r.now().Sub(start) - timed.waited
 		t.conclude(&e)
+		t.unwatch()
 	}()
 	if l.route == Cuenote {
 		e = t.stream(ctx, l, timed)
@@ -39,7 +40,9 @@ func (t *Transaction) Data(ctx context.Context, src Source) Reply {
 
 // hold reads the content into memory and delivers it.
 func (t *Transaction) hold(ctx context.Context, l *leg, src Source) ending {
+	start := t.stepStart()
 	m, err := t.r.receive(t.env, src, l.hop.Copies)
+	t.step(StepContent, "", start, err)
 	if err != nil {
 		return failed(l, err)
 	}

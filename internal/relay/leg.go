@@ -37,7 +37,9 @@ func (t *Transaction) open(ctx context.Context, route Route, reason Reason, to .
 		l.ticket.Cancel()
 		return nil, &Error{Kind: Exhausted, Class: "quota", Reply: ReplyThrottled}
 	}
+	start := t.stepStart()
 	d, err := l.hop.Upstream.Begin(ctx, t.env)
+	t.step(StepConnect, route, start, err)
 	if err != nil {
 		l.ticket.Settle(AsError(err))
 		return nil, err
@@ -75,6 +77,7 @@ func (t *Transaction) offer(ctx context.Context, l *leg, to ...Address) error {
 			first = err
 		}
 	}
+	t.step(StepRecipients, l.route, start, first)
 	return first
 }
 

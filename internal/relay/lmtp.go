@@ -23,6 +23,7 @@ func (t *Transaction) DataEach(ctx context.Context, src Source) []Reply {
 		for i := range ends {
 			t.conclude(&ends[i])
 		}
+		t.unwatch()
 	}()
 	t.holdEach(ctx, timed, &ends)
 	replies := make(map[Address]Reply, len(t.rcpts))
@@ -62,7 +63,9 @@ func (t *Transaction) holdEach(ctx context.Context, src Source, ends *[]ending) 
 	for _, l := range t.legs {
 		copies = max(copies, l.hop.Copies)
 	}
+	start := t.stepStart()
 	m, err := t.r.receive(t.env, src, copies)
+	t.step(StepContent, "", start, err)
 	if err == nil {
 		defer m.free()
 		err = t.inspect(m)

@@ -38,8 +38,9 @@ type Config struct {
 	Quota         Quota
 	Ledger        Ledger
 	MaxRecipients int
-	Rehearse      bool // judge for SES, without sending, mail that goes elsewhere
-	KeepTags      bool // hand the client's X-SES-MESSAGE-TAGS to the upstream
+	Rehearse      bool   // judge for SES, without sending, mail that goes elsewhere
+	KeepTags      bool   // hand the client's X-SES-MESSAGE-TAGS to the upstream
+	Tracer        Tracer // nil: nobody watches
 	// Judge says what SES would refuse about a complete mail; nil to ask only the Router.
 	Judge func(env *Envelope, to []Address, c *Content) *Error
 }
@@ -77,7 +78,11 @@ func (r *Relay) Reconfigure(cfg Config) { r.cfg.Store(&cfg) }
 // Begin starts a mail transaction, at MAIL. It always succeeds: what an
 // upstream says about the reverse-path is told at the first recipient.
 func (r *Relay) Begin(env *Envelope) *Transaction {
-	return &Transaction{r: r, cfg: r.cfg.Load(), env: env}
+	t := &Transaction{r: r, cfg: r.cfg.Load(), env: env}
+	if t.cfg.Tracer != nil {
+		t.watch = t.cfg.Tracer.Begin(env)
+	}
+	return t
 }
 
 // HopStatus is what operators see of an upstream beside its counters.

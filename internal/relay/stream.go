@@ -35,6 +35,7 @@ func (t *Transaction) stream(ctx context.Context, l *leg, src *timedSource) endi
 	receipt, err := l.delivery.Send(ctx, s)
 	took := t.r.now().Sub(start) - (src.waited - idle)
 	t.waited += took
+	t.step(StepUpstream, l.route, start, err)
 	e := s.ending(receipt, err, took)
 	if e.err != nil && !s.opened {
 		if reason, ok := t.failover(l, AsError(e.err)); ok {

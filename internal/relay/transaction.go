@@ -23,6 +23,7 @@ type Transaction struct {
 	waited   time.Duration // of that, spent waiting for upstreams
 	spent    bool          // the quota was found spent, and counted
 	over     bool
+	watch    Watch // nil: nobody watches
 }
 
 // Recipient offers one recipient and returns the reply to RCPT.
@@ -82,10 +83,12 @@ func (t *Transaction) decide(to Address) Decision {
 		}
 		return d
 	}
+	start := t.stepStart()
 	d := t.cfg.Router.Route(t.env, to)
 	if d.Route == SES && t.cfg.Ledger.Remembered(memoryKey(t.env, to)) {
 		d.Route, d.Reason = Cuenote, ReasonRemembered
 	}
+	t.step(StepRoute, d.Route, start, nil)
 	if !t.decided {
 		t.decided, t.decision = true, d
 	}
@@ -180,6 +183,7 @@ func (t *Transaction) Abort() {
 		return
 	}
 	t.end()
+	defer t.unwatch()
 	if len(t.refused) == 0 {
 		return
 	}
@@ -229,6 +233,9 @@ func (t *Transaction) newRecord(route Route, reason Reason) *Record {
 func (t *Transaction) finish(rec *Record) {
 	rec.Duration, rec.Upstream, rec.Ended = t.busy, t.waited, t.r.now()
 	t.r.metrics.record(rec)
+	if t.watch != nil {
+		t.watch.Record(rec)
+	}
 	if t.r.observe != nil {
 		t.r.observe(rec)
 	}
