@@ -57,7 +57,7 @@ infra-test: build ## the Sceptre project: linted, rendered, deployed into an emu
 
 chaos: ## minutes of failures: shared state, both next hops, instances, Redis, disk, abuse; results in docs/reliability.md
 	sh scripts/need.sh test
-	$(GO) test $(RACE) -tags chaos -run Chaos -v ./internal/split
+	$(GO) test $(RACE) -tags chaos -timeout 60m -run "Chaos|Disorder|TakesOff" -v ./internal/split
 	E2E_LONG=1 PATH="$$PWD/.cache/venv/bin:$$PATH:/usr/sbin" $(GO) test -timeout 90m -v ./test/e2e \
 		-run '^(TestConservation|TestFleetConservation|TestKill|TestDrainUnderLoad|TestOutOfDescriptors)$$'
 	E2E_LONG=1 PATH="$$PWD/.cache/venv/bin:$$PATH:/usr/sbin" $(GO) test -timeout 30m -v ./test/e2e -run '^(TestAbuse|TestMemoryLong)$$'

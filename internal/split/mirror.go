@@ -61,13 +61,17 @@ func (m *mirror) found() bool {
 	return m.stored
 }
 
-// put keeps a copy and has it written. The history is the shared one, oldest
-// first, as it was when head was its length and newest line.
+// put keeps a copy with the shared history, newest first, as it was when head
+// was its length and newest line. A change that this instance has made since
+// stays in the copy, and is shared by the next exchange.
 func (m *mirror) put(s State, history []Change, head string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.head = head
-	m.keep(s, history)
+	all := union(history, m.rec.History)
+	if m.head = head; len(all) > len(history) {
+		m.head = unread
+	}
+	m.keep(s, reversed(all))
 }
 
 // add keeps a copy with changes of this instance, which the shared history may

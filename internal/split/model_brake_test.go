@@ -99,7 +99,7 @@ func (w *world) events(begin *[]func()) (all []func()) {
 	for q := w.next(); q != nil && (q.what == "history" || q.what == "restore"); q = w.next() {
 		w.answer(q, answered) // their order with the rest changes nothing about brakes
 	}
-	for _, q := range w.waiting {
+	for _, q := range w.asked() {
 		all = append(all, func() { w.answer(q, answered) })
 	}
 	for _, n := range w.all {

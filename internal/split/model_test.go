@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,8 @@ import (
 type world struct {
 	t       *testing.T
 	all     []*node
+	each    func()     // looks at the world after every event; nil: nobody does
+	gone    []*node    // their processes have ended; what they asked of Redis may still come there
 	mu      sync.Mutex // guards what follows
 	waiting []*question
 }
@@ -39,7 +42,6 @@ type node struct {
 	world *world
 	at    *tape    // the Redis it reaches
 	inbox []string // messages on their way to it
-	dead  bool
 }
 
 // question is a call of the register that waits for its answer.
@@ -57,32 +59,37 @@ const (
 	answered  fate = iota
 	unheard        // it is lost on the way there
 	forgotten      // the answer is lost on the way back
+	repeated       // and the client asks again
 )
 
 func newWorld(t *testing.T, n int) *world {
 	w := &world{t: t}
 	at := &tape{}
 	for range n {
-		w.all = append(w.all, w.start(at, record{}, false))
+		w.all = append(w.all, w.start(at, record{}, 0, answered))
 	}
 	return w
 }
 
-// start runs an instance, with what an earlier one left in its state.file.
-func (w *world) start(at *tape, file record, kept bool) *node {
+// start runs an instance whose clock is off by skew, with what an earlier one
+// left in its state.file. Redis answers it or does not.
+func (w *world) start(at *tape, file record, skew time.Duration, redis fate) *node {
 	m, err := openMirror("")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	m.rec, m.stored = file, kept
+	m.rec, m.stored = file, file.State.holds()
 	n := &node{world: w, at: at}
 	n.store = newStore(n, m)
+	var ended atomic.Bool
 	w.do(func() {
-		n.Live, err = NewLive(context.Background(), n.store, LiveConfig{Initial: 9900})
+		n.Live, err = NewLive(context.Background(), n.store, LiveConfig{Initial: 100, Now: func() time.Time { return time.Now().Add(skew) }})
+		ended.Store(true)
 	})
-	for n.Live == nil && err == nil {
-		if q := w.next(); q != nil {
-			w.answer(q, answered)
+	for !ended.Load() {
+		waiting := w.asked()
+		if i := slices.IndexFunc(waiting, func(q *question) bool { return q.from == n }); i >= 0 {
+			w.answer(waiting[i], redis)
 			continue
 		}
 		time.Sleep(n.store.Settle) // an empty Redis is asked again
@@ -100,14 +107,19 @@ func (w *world) do(f func()) {
 	synctest.Wait()
 }
 
-// next is the question that has waited longest; nil: none.
-func (w *world) next() *question {
+// asked returns the questions that wait, the oldest first.
+func (w *world) asked() []*question {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.waiting) == 0 {
-		return nil
+	return slices.Clone(w.waiting)
+}
+
+// next is the question that has waited longest; nil: none.
+func (w *world) next() *question {
+	if all := w.asked(); len(all) > 0 {
+		return all[0]
 	}
-	return w.waiting[0]
+	return nil
 }
 
 // answer lets one question go on.
@@ -119,20 +131,28 @@ func (w *world) answer(q *question, f fate) {
 	if f != unheard {
 		err = q.effect()
 	}
-	if f != answered {
+	if f == repeated {
+		err = q.effect()
+	} else if f != answered {
 		err = errSilent
 	}
 	q.answer <- err
 	synctest.Wait()
+	w.look()
+}
+
+func (w *world) look() {
+	if w.each != nil {
+		w.each()
+	}
 }
 
 // deliver hands over the oldest message.
 func (w *world) deliver(n *node) {
 	payload := n.inbox[0]
 	n.inbox = n.inbox[1:]
-	if !n.dead {
-		n.store.hear(payload)
-	}
+	n.store.hear(payload)
+	w.look()
 }
 
 // settle ends what is under way, delivers all messages and lets every instance
@@ -161,7 +181,7 @@ func (w *world) drain() {
 // end stops what runs in the bubble.
 func (w *world) end() {
 	w.drain()
-	for _, n := range w.all {
+	for _, n := range slices.Concat(w.all, w.gone) {
 		n.store.Close()
 	}
 }

@@ -113,7 +113,7 @@ func (s *RedisStore) took(ctx context.Context, was stored, held State) error {
 		s.mirror.add(held)
 		return err
 	}
-	s.mirror.put(held, reversed(history), was.head)
+	s.mirror.put(held, history, was.head)
 	return nil
 }
 

@@ -50,7 +50,7 @@ func union(shared, own []Change) []Change {
 
 // key tells a change from every other.
 func (c *Change) key() string {
-	return fmt.Sprint(c.Version, c.At.UnixNano(), c.Action, c.Who)
+	return fmt.Sprintf("%d %d %s %q %q", c.Version, c.At.UnixNano(), c.Action, c.Who, c.Reason)
 }
 
 // lines are changes as the history keeps them.

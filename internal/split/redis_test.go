@@ -237,9 +237,14 @@ func historyOf(t *testing.T, n int, members ...*member) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(4 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	patiently(t, 4*time.Second, what, ok)
+}
+
+func patiently(t *testing.T, patience time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 4 s", what)
+			t.Fatalf("%s: not within %s", what, patience)
 		}
 	}
 }
