@@ -4,16 +4,18 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
-// Proxy is a way to a server that can be cut, and can lead elsewhere: what a
-// client sees of a broken network or of a failover.
+// Proxy is a way to a server that can be cut, can lead elsewhere, and can be
+// slow: what a client sees of a broken network or of a failover.
 type Proxy struct {
 	Addr string
 	l    net.Listener
 
 	mu    sync.Mutex // guards what follows
 	to    string     // "": cut
+	delay time.Duration
 	conns map[net.Conn]struct{}
 }
 
@@ -38,6 +40,14 @@ func (p *Proxy) Lead(to string) {
 		c.Close()
 	}
 	clear(p.conns)
+}
+
+// Slow keeps everything that the server says for a while before it is passed
+// on; 0: no longer.
+func (p *Proxy) Slow(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
 }
 
 // Close ends the proxy.
@@ -73,11 +83,30 @@ func (p *Proxy) pass(c net.Conn) {
 		return
 	}
 	go func() { io.Copy(s, c); s.Close() }()
-	io.Copy(c, s)
+	io.Copy(slowly{c, p}, s)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, c)
 	delete(p.conns, s)
+}
+
+// slowly writes what the server says to a client.
+type slowly struct {
+	net.Conn
+	p *Proxy
+}
+
+func (w slowly) Write(b []byte) (int, error) {
+	w.p.mu.Lock()
+	d := w.p.delay
+	w.p.mu.Unlock()
+	time.Sleep(d)
+	return w.Conn.Write(b)
+}
+
+// ReadFrom keeps io.Copy from passing Write by.
+func (w slowly) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{w}, r)
 }
 
 // keep remembers the two ends, unless the proxy leads elsewhere by now.

@@ -55,8 +55,8 @@ func joinFleet(t *testing.T, h *hops, o fleetOptions) *fleet {
 		r.serving(t)
 	}
 	f.wait(t, "the instances to see each other", func(r *relayProcess) error {
-		if n := r.instances(t); n != o.size {
-			return fmt.Errorf("it knows %d", n)
+		if n := r.instances(t); n != o.size || !r.up(t) {
+			return fmt.Errorf("it knows %d, Redis answers: %t", n, r.up(t))
 		}
 		return nil
 	})

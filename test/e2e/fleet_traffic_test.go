@@ -32,6 +32,8 @@ type traffic struct {
 	senders sync.WaitGroup
 	started time.Time
 	number  atomic.Int64
+	leave   atomic.Bool  // mail that is not taken now is left
+	left    atomic.Int64 // so much was
 }
 
 // retries is how often a mail is sent again, retryPause apart.
@@ -84,6 +86,10 @@ func (w *traffic) send(i int) {
 		}
 		if strings.HasPrefix(reply, "5") {
 			break
+		}
+		if w.leave.Load() {
+			w.left.Add(1)
+			return
 		}
 		time.Sleep(retryPause)
 	}
@@ -165,11 +171,15 @@ func (w *traffic) over(t *testing.T, h *hops) {
 	t.Logf("traffic: %d accepted, %v", len(w.accepted), w.ways)
 }
 
-// count returns how many mails went a way, or got a reply.
-func (w *traffic) count(way string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.ways[way]
+// abandon is over for a test that kills an instance: mail that it had in hand
+// waits for its claim to expire, longer than the test. It is left, up to most.
+func (w *traffic) abandon(t *testing.T, h *hops, most int64) {
+	t.Helper()
+	w.leave.Store(true)
+	w.over(t, h)
+	if n := w.left.Load(); n > most {
+		t.Errorf("%d mails wait for a dead instance's claims, more than it can have had in hand", n)
+	}
 }
 
 // taken returns how many mails each instance has accepted.

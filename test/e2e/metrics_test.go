@@ -11,7 +11,7 @@ import (
 )
 
 // contractMetrics are the metrics that CONTRACT.md names. A label value after
-// the name is one that has to move too. relay_state_up, relay_rollout_phase and
+// the name is one that has to move too. relay_rollout_phase and
 // relay_guard_trips_total belong to the shared state and the rollout, which
 // come later.
 var contractMetrics = []string{
