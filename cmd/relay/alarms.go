@@ -65,6 +65,10 @@ func (a *app) alarms() (out []admin.Alarm) {
 			add(critical, t.since, fmt.Sprintf("Redis does not answer (%s): the split stays as it is and can only be lowered, the quota falls to a share of 1/%d, "+
 				"the duplicate ledger is each instance's own; start Redis again or look at state.redis", t.cause, a.size()))
 		}
+		if t := a.shared.late.now.Load(); t != nil {
+			add(warning, t.since, fmt.Sprintf("Redis is slow (%s): the quota falls to a share of 1/%d, the duplicate ledger is each instance's own; "+
+				"look at the load of Redis and the way to it", t.cause, a.size()))
+		}
 	}
 	acc := a.account.Load()
 	if t := a.accountTrouble.now.Load(); t != nil {

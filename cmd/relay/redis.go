@@ -34,6 +34,8 @@ type shared struct {
 	quota   *quota.Fleet
 	ledger  *ledger.Ledger
 	trouble troubles // of Redis
+	late    troubles // Redis answers, and not in the time that a mail has
+	lateFor int      // looks in a row at which it was; watch's alone
 	workers sync.WaitGroup
 	end     context.CancelFunc // of the workers; nil: not started
 }
@@ -98,10 +100,30 @@ func (s *shared) watch(a *app) {
 	case err == nil && was != nil:
 		a.log.Info("Redis answers again", "away", time.Since(was.since).Round(time.Second).String())
 	}
+	s.watchQuota(err == nil)
 	if a.fleetSize.Swap(int64(s.size())) != int64(s.size()) {
 		a.shareCuenoteRate(a.cfg.Load(), a.upstreams.Load())
 		a.log.Info("the fleet has another size", "instances", s.size())
 		writeFleetSize(a.cfg.Load().State.File, s.size(), a.log)
+	}
+}
+
+// lateAfter is how many looks in a row find the quota without Redis before that
+// is worth an alarm: one slow answer is nothing.
+const lateAfter = 3
+
+// errLate: the split has its answers, the quota's and the ledger's come too late.
+var errLate = errors.New("answers take longer than 100 ms")
+
+// watchQuota notes a Redis that is too slow for the mail's way.
+func (s *shared) watchQuota(up bool) {
+	if !up || s.quota.Up() {
+		s.lateFor = 0
+		s.late.note(nil, time.Time{})
+		return
+	}
+	if s.lateFor++; s.lateFor >= lateAfter {
+		s.late.note(errLate, time.Now())
 	}
 }
 
@@ -118,25 +140,31 @@ func (s *shared) up() (bool, error) {
 // size is how many instances there are or, while Redis is away, were last.
 func (s *shared) size() int { return max(1, len(s.fleet.Instances())) }
 
-// close leaves the fleet: what is not written yet is, if Redis answers soon.
+// close leaves the fleet: what is not written yet is, if Redis answers soon. If
+// not, that is said, and no failure: the mail is delivered.
 func (s *shared) close() error {
 	if s == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
-	var errs []error
 	if s.ledger != nil {
-		errs = append(errs, s.ledger.Close(ctx))
+		s.unwritten(s.ledger.Close(ctx))
 	}
 	if s.quota != nil {
-		errs = append(errs, s.quota.Close(ctx))
+		s.unwritten(s.quota.Close(ctx))
 	}
 	if s.end != nil {
 		s.end()
 		s.workers.Wait()
 	}
-	return errors.Join(append(errs, s.client.Close())...)
+	return s.client.Close()
+}
+
+func (s *shared) unwritten(err error) {
+	if err != nil {
+		s.fleet.Log.Warn("Redis was not told everything before the end", "error", err.Error())
+	}
 }
 
 var _ admin.Fleet = (*shared)(nil)

@@ -96,7 +96,7 @@ func quotaAlarms(s *Status, q quota.Status) (out []standing) {
 	if !q.Day && q.DayMax > 0 && q.DayUsed > dayWarning*q.DayMax {
 		out = append(out, standing{"day", warning, fmt.Sprintf("%.0f of %.0f recipients of the 24-hour quota are used", q.DayUsed, q.DayMax)})
 	}
-	if q.RateNow < 0.99*q.Rate {
+	if !q.Share && q.RateNow < 0.99*q.Rate { // a share has an alarm of its own
 		out = append(out, standing{"throttled", warning, fmt.Sprintf("SES throttles: %.1f recipients a second instead of %.1f", q.RateNow, q.Rate)})
 	}
 	if !q.Known && s.Split.Requested > 0 {

@@ -156,7 +156,7 @@ func (f *Fleet) Status() Status {
 	now, b := time.Now(), &f.ledger
 	s := Status{Known: b.account.Known, Guess: guessed(&f.cfg, b.account), Rate: fullRate(&f.cfg, b.account), DayMax: dayMax(&f.cfg, b.account),
 		DayUsed: b.used + float64(b.sent-b.acked), Waiting: b.waiting}
-	s.RateNow = b.rateNow(now, &f.cfg)
+	s.RateNow, s.Share = b.rateNow(now, &f.cfg), b.away && b.instances > 1
 	s.Day = b.daySpent(now, 1, &f.cfg) != nil
 	s.Spent = s.Day || b.wait(now, 1, &f.cfg) > patience(&f.cfg)
 	return s

@@ -94,6 +94,9 @@ func (f *Fleet) Close(ctx context.Context) error {
 	if err := f.fleet.Client.ZRem(ctx, f.keys[2], f.fleet.ID).Err(); err != nil {
 		return fmt.Errorf("quota: leave the fleet: %w", err)
 	}
+	if err := leaveScript.Run(ctx, f.fleet.Client, f.keys[4:], f.fleet.ID).Err(); err != nil {
+		return fmt.Errorf("quota: leave the poller's lease: %w", err)
+	}
 	return nil
 }
 

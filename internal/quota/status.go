@@ -12,6 +12,7 @@ type Status struct {
 	Rate    float64 `json:"rate"`     // recipients a second, headroom taken off
 	Guess   bool    `json:"guess"`    // neither GetAccount nor the configuration has said the rate
 	RateNow float64 `json:"rate_now"` // after SES's throttling
+	Share   bool    `json:"share"`    // Redis is away: RateNow is this instance's part of the fleet's
 	DayMax  float64 `json:"day_max"`  // -1: unlimited
 	DayUsed float64 `json:"day_used"` // in the last 24 hours
 	Waiting int     `json:"waiting"`  // recipients that wait for the rate

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,8 @@ type redisOutage struct {
 	name      string
 	lose, fix func(*redistest.Server, *redistest.Proxy) error
 	restart   bool // instances are started again meanwhile
-	noChange  bool // Redis answers all the time: nothing is refused, nobody is alarmed
+	noChange  bool // Redis answers all the time: nothing is refused
+	slow      bool // and too late for mail, which is an alarm
 }
 
 var redisOutages = []redisOutage{
@@ -34,6 +36,9 @@ var redisOutages = []redisOutage{
 		fix:  func(s *redistest.Server, _ *redistest.Proxy) error { return s.Once("CONFIG SET maxmemory 0", "OK") }},
 	{name: "slow",
 		lose: func(_ *redistest.Server, p *redistest.Proxy) error { p.Slow(400 * time.Millisecond); return nil },
+		fix:  func(_ *redistest.Server, p *redistest.Proxy) error { p.Slow(0); return nil }},
+	{name: "too slow for mail", noChange: true, slow: true,
+		lose: func(_ *redistest.Server, p *redistest.Proxy) error { p.Slow(150 * time.Millisecond); return nil },
 		fix:  func(_ *redistest.Server, p *redistest.Proxy) error { p.Slow(0); return nil }},
 	{name: "restarted empty", noChange: true,
 		lose: func(s *redistest.Server, _ *redistest.Proxy) error { s.Kill(); return s.Run() },
@@ -77,6 +82,9 @@ func (o *redisOutage) run(t *testing.T) {
 		f.onlyLower(t)
 		percent = 40
 	}
+	if o.slow {
+		f.alarmed(t, "Redis is slow", "Redis does not answer") // the second where this machine is slow, too
+	}
 	f.flowing(t, w, "meanwhile")
 	if o.restart {
 		f.restarted(t)
@@ -85,7 +93,7 @@ func (o *redisOutage) run(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.wait(t, "Redis", func(r *relayProcess) error {
-		if v := r.status(t); !r.up(t) || v.alarmed("Redis does not answer") || len(v.Split.Instances) != 3 {
+		if v := r.status(t); !r.up(t) || v.alarmed("Redis does not answer") || v.alarmed("Redis is slow") || v.alarmed("SES throttles") || len(v.Split.Instances) != 3 {
 			return fmt.Errorf("up %t, %+v", r.up(t), v)
 		}
 		return nil
@@ -118,8 +126,19 @@ func (f *fleet) noticed(t *testing.T) {
 		if r.up(t) {
 			return fmt.Errorf("relay_state_up is 1")
 		}
-		if v := r.status(t); !v.alarmed("Redis does not answer") || len(v.Split.Instances) != 3 {
+		if v := r.status(t); !v.alarmed("Redis does not answer") || v.alarmed("SES throttles") || len(v.Split.Instances) != 3 {
 			return fmt.Errorf("%+v", v)
+		}
+		return nil
+	})
+}
+
+// alarmed waits until every instance has an alarm with one of some texts.
+func (f *fleet) alarmed(t *testing.T, texts ...string) {
+	t.Helper()
+	f.wait(t, texts[0], func(r *relayProcess) error {
+		if v := r.status(t); !slices.ContainsFunc(texts, v.alarmed) {
+			return fmt.Errorf("%+v", v.Alarms)
 		}
 		return nil
 	})

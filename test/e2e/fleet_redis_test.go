@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sesrelay/internal/redistest"
 	"sesrelay/internal/simulator"
@@ -71,9 +72,7 @@ func TestFleetAddresses(t *testing.T) {
 
 func do(t *testing.T, s *redistest.Server, command string) {
 	t.Helper()
-	if err := s.Once(command, "OK"); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, 20*time.Second, "Redis to do "+command, func() error { return s.Once(command, "OK") })
 }
 
 // redisTLS is a Redis whose certificate only ca_file knows.

@@ -37,6 +37,10 @@ func through(addrs ...string) func(int) string {
 	return func(i int) string { return "redis://" + addrs[min(i, len(addrs)-1)] }
 }
 
+// fleetSlots bounds how many fleets run at once: what Redis does not answer in
+// time is away, and a machine with 60 processes answers nothing in time.
+var fleetSlots = make(chan struct{}, 4)
+
 // startFleet runs the instances until the test ends, and returns when all know
 // each other.
 func startFleet(t *testing.T, o fleetOptions) *fleet {
@@ -47,6 +51,8 @@ func startFleet(t *testing.T, o fleetOptions) *fleet {
 // joinFleet is startFleet with hops of one's own.
 func joinFleet(t *testing.T, h *hops, o fleetOptions) *fleet {
 	t.Helper()
+	fleetSlots <- struct{}{}
+	t.Cleanup(func() { <-fleetSlots }) // after the processes have ended
 	f := &fleet{hops: h}
 	for i := range o.size {
 		f.all = append(f.all, launchRelay(t, f.instance(t, o, i)))
@@ -78,7 +84,7 @@ func (f *fleet) instance(t *testing.T, o fleetOptions, i int) relayOptions {
 // wait waits until ok holds for every instance.
 func (f *fleet) wait(t *testing.T, what string, ok func(r *relayProcess) error) {
 	t.Helper()
-	eventually(t, 30*time.Second, "waiting for "+what, func() error {
+	eventually(t, time.Minute, "waiting for "+what, func() error {
 		for i, r := range f.all {
 			if err := ok(r); err != nil {
 				return fmt.Errorf("instance %d: %w", i+1, err)

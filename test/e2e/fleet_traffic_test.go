@@ -28,12 +28,13 @@ type traffic struct {
 	by       map[string]int // mails accepted, by address
 	failed   []string       // mails that nobody took
 
-	stop    context.CancelFunc
-	senders sync.WaitGroup
-	started time.Time
-	number  atomic.Int64
-	leave   atomic.Bool  // mail that is not taken now is left
-	left    atomic.Int64 // so much was
+	stop      context.CancelFunc
+	senders   sync.WaitGroup
+	started   time.Time
+	number    atomic.Int64
+	mayDouble int          // mails that a killed instance had claimed without Redis
+	leave     atomic.Bool  // mail that is not taken now is left
+	left      atomic.Int64 // so much was
 }
 
 // retries is how often a mail is sent again, retryPause apart.
@@ -165,8 +166,8 @@ func (w *traffic) over(t *testing.T, h *hops) {
 	for _, f := range w.failed[:min(3, len(w.failed))] {
 		t.Errorf("%d mails were not taken, such as %s", len(w.failed), f)
 	}
-	if extra := h.complete(t, w.accepted); extra > 0 {
-		t.Errorf("%d of %d mails arrived twice", extra, len(w.accepted))
+	if extra := h.complete(t, w.accepted); extra > w.mayDouble {
+		t.Errorf("%d of %d mails arrived twice, %d could", extra, len(w.accepted), w.mayDouble)
 	}
 	t.Logf("traffic: %d accepted, %v", len(w.accepted), w.ways)
 }

@@ -12,8 +12,7 @@ import (
 
 // contractMetrics are the metrics that CONTRACT.md names. A label value after
 // the name is one that has to move too. relay_rollout_phase and
-// relay_guard_trips_total belong to the shared state and the rollout, which
-// come later.
+// relay_guard_trips_total belong to the rollout, which comes later.
 var contractMetrics = []string{
 	`relay_messages_total outcome="accepted"`, `relay_messages_total outcome="duplicate"`, `relay_messages_total outcome="deferred"`,
 	`relay_messages_total outcome="rejected"`, `relay_messages_total outcome="unknown"`,
@@ -25,6 +24,7 @@ var contractMetrics = []string{
 	`relay_quota_exhausted_total action="overflow"`, `relay_quota_exhausted_total action="defer"`,
 	`relay_breaker_open upstream="ses"`, `relay_breaker_open upstream="cuenote"`, "relay_ses_errors_total",
 	"relay_connections", "relay_connections_rejected_total", "relay_memory_bytes", "relay_ledger_hits_total",
+	"relay_state_up",
 }
 
 // observed is every value that any process has shown for a time series.
