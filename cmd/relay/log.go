@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"sesrelay/cmd/relay/internal/config"
@@ -106,104 +108,132 @@ func (l *transactionLog) write(r *relay.Record) {
 			return
 		}
 	}
-	attrs := make([]slog.Attr, 0, 28)
-	attrs = append(attrs,
-		slog.String("id", r.Envelope.ID),
-		slog.String("outcome", string(r.Result)),
-		slog.String("upstream", string(r.Route)),
-		slog.String("reason", string(r.Reason)),
-		slog.String("from", l.mask.Address(r.Envelope.ReversePath.String())),
-		slog.Any("to", l.addresses(r.Recipients)),
-		slog.String("reply", l.text(r, r.Reply.String())),
-	)
-	attrs = l.appendIDs(attrs, r)
-	attrs = append(attrs,
-		slog.Int64("size", r.Size),
-		slog.Float64("duration_ms", ms(r.Duration)),
-		slog.Float64("upstream_ms", ms(r.Upstream)),
-		slog.Int64("split_version", r.Decision.Version),
-		slog.String("client", l.mask.Text(r.Envelope.Client.Addr.Unmap().String())), // private networks stay: our own hosts
-		slog.String("helo", l.text(r, r.Envelope.Client.HELO)),
-		slog.Bool("tls", r.Envelope.Client.TLS),
-	)
-	attrs = l.appendRare(attrs, r)
+	n := l.newLine(r)
+	defer n.free()
+	n.describe()
 	if leftOut > 0 {
-		attrs = append(attrs, slog.Int64("left_out", leftOut))
+		n.add(slog.Int64("left_out", leftOut))
 	}
-	l.log.LogAttrs(context.Background(), level, transactionMessage, attrs...)
+	// Past slog.Logger, which would look for the caller's line of source: it is this one.
+	rec := slog.NewRecord(time.Now(), level, transactionMessage, 0)
+	rec.AddAttrs(n.attrs...)
+	_ = l.log.Handler().Handle(context.Background(), rec) // as slog.Logger, which has nobody to tell either
 }
 
-// appendIDs adds what joins this line to the logs of the neighbours.
-func (l *transactionLog) appendIDs(attrs []slog.Attr, r *relay.Record) []slog.Attr {
-	add := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, l.text(r, value)))
-		}
-	}
-	add("queue_id", r.QueueID)
-	add("upstream_id", r.Receipt.ID)
-	if r.Receipt.RelayID != "" && r.Receipt.RelayID != r.Envelope.ID {
-		add("first_id", r.Receipt.RelayID)
-	}
-	if r.Fingerprint != (relay.Fingerprint{}) {
-		attrs = append(attrs, slog.String("fingerprint", hex.EncodeToString(r.Fingerprint[:])))
-	}
-	return attrs
+// line is one record on its way into the log.
+type line struct {
+	*relay.Record
+	mask  *mask.Masker
+	known []string // addresses of the transaction, which may stand in any text
+	attrs []slog.Attr
 }
 
-// appendRare adds what most lines do not have.
-func (l *transactionLog) appendRare(attrs []slog.Attr, r *relay.Record) []slog.Attr {
-	if r.Decision.Rule != "" {
-		attrs = append(attrs, slog.String("rule", r.Decision.Rule))
+// linePool keeps lines, so that a mail's takes no memory but its texts.
+var linePool = sync.Pool{New: func() any { return new(line) }}
+
+func (l *transactionLog) newLine(r *relay.Record) *line {
+	n := linePool.Get().(*line)
+	n.Record, n.mask = r, l.mask
+	n.known = append(n.known[:0], r.Envelope.ReversePath.String())
+	for _, a := range r.Recipients {
+		n.known = append(n.known, a.String())
 	}
-	if r.Envelope.Client.User != "" {
-		attrs = append(attrs, slog.String("user", l.text(r, r.Envelope.Client.User)))
+	for _, f := range r.Refused {
+		n.known = append(n.known, f.To.String())
 	}
-	if r.Delay >= 0 {
-		attrs = append(attrs, slog.Float64("delay_ms", ms(r.Delay)))
+	return n
+}
+
+// free gives the line back, without what it held.
+func (n *line) free() {
+	clear(n.known)
+	clear(n.attrs)
+	n.Record, n.attrs = nil, n.attrs[:0]
+	linePool.Put(n)
+}
+
+func (n *line) add(attrs ...slog.Attr) { n.attrs = append(n.attrs, attrs...) }
+
+// describe adds everything about the record.
+func (n *line) describe() {
+	n.add(
+		slog.String("id", n.Envelope.ID),
+		slog.String("outcome", string(n.Result)),
+		slog.String("upstream", string(n.Route)),
+		slog.String("reason", string(n.Reason)),
+		slog.String("from", n.mask.Address(n.known[0])),
+		slog.Any("to", n.addresses()),
+		slog.String("reply", n.text(n.Reply.String())),
+	)
+	n.addIDs()
+	n.add(
+		slog.Int64("size", n.Size),
+		slog.Float64("duration_ms", ms(n.Duration)),
+		slog.Float64("upstream_ms", ms(n.Upstream)),
+		slog.Int64("split_version", n.Decision.Version),
+		slog.String("client", n.mask.Text(n.Envelope.Client.Addr.Unmap().String())), // private networks stay: our own hosts
+		slog.String("helo", n.text(n.Envelope.Client.HELO)),
+		slog.Bool("tls", n.Envelope.Client.TLS),
+	)
+	n.addRare()
+}
+
+// addText adds a text, unless it is empty.
+func (n *line) addText(key, value string) {
+	if value != "" {
+		n.add(slog.String(key, n.text(value)))
 	}
-	if r.Rehearsal.Judged {
-		reason := string(r.Rehearsal.Reason)
-		if reason == "" {
-			reason = "none"
-		}
-		attrs = append(attrs, slog.String("rehearsal", reason))
+}
+
+// addIDs adds what joins this line to the logs of the neighbours.
+func (n *line) addIDs() {
+	n.addText("queue_id", n.QueueID)
+	n.addText("upstream_id", n.Receipt.ID)
+	if n.Receipt.RelayID != n.Envelope.ID {
+		n.addText("first_id", n.Receipt.RelayID)
 	}
-	if len(r.Attempts) > 1 || r.Err != nil {
-		attrs = append(attrs, slog.Any("attempts", l.attempts(r)))
+	if n.Fingerprint != (relay.Fingerprint{}) {
+		n.add(slog.String("fingerprint", hex.EncodeToString(n.Fingerprint[:])))
 	}
-	if len(r.Refused) > 0 {
-		attrs = append(attrs, slog.Any("refused", l.refusals(r)))
+}
+
+// addRare adds what most lines do not have.
+func (n *line) addRare() {
+	if n.Decision.Rule != "" {
+		n.add(slog.String("rule", n.Decision.Rule))
 	}
-	if r.Err != nil {
-		attrs = append(attrs, slog.String("error", l.text(r, r.Err.Error())))
+	n.addText("user", n.Envelope.Client.User)
+	if n.Delay >= 0 {
+		n.add(slog.Float64("delay_ms", ms(n.Delay)))
 	}
-	return attrs
+	if n.Rehearsal.Judged {
+		n.add(slog.String("rehearsal", cmp.Or(string(n.Rehearsal.Reason), "none")))
+	}
+	if len(n.Attempts) > 1 || n.Err != nil {
+		n.add(slog.Any("attempts", n.attempts()))
+	}
+	if len(n.Refused) > 0 {
+		n.add(slog.Any("refused", n.refusals()))
+	}
+	if n.Err != nil {
+		n.add(slog.String("error", n.text(n.Err.Error())))
+	}
 }
 
 // maxLoggedRecipients bounds the length of a line; the count is always complete.
 const maxLoggedRecipients = 50
 
-func (l *transactionLog) addresses(to []relay.Address) []string {
-	out := make([]string, 0, min(len(to), maxLoggedRecipients))
-	for _, a := range to[:min(len(to), maxLoggedRecipients)] {
-		out = append(out, l.mask.Address(a.String()))
+func (n *line) addresses() []string {
+	count := min(len(n.Recipients), maxLoggedRecipients)
+	out := make([]string, count)
+	for i, a := range n.known[1 : 1+count] {
+		out[i] = n.mask.Address(a)
 	}
 	return out
 }
 
 // text masks a text in which the addresses of the transaction may stand.
-func (l *transactionLog) text(r *relay.Record, s string) string {
-	known := make([]string, 0, 1+len(r.Recipients)+len(r.Refused))
-	known = append(known, r.Envelope.ReversePath.String())
-	for _, a := range r.Recipients {
-		known = append(known, a.String())
-	}
-	for _, f := range r.Refused {
-		known = append(known, f.To.String())
-	}
-	return l.mask.Text(s, known...)
-}
+func (n *line) text(s string) string { return n.mask.Text(s, n.known...) }
 
 // attemptLine is one attempt in the log.
 type attemptLine struct {
@@ -214,12 +244,12 @@ type attemptLine struct {
 	Error    string  `json:"error,omitempty"`
 }
 
-func (l *transactionLog) attempts(r *relay.Record) []attemptLine {
-	out := make([]attemptLine, len(r.Attempts))
-	for i, a := range r.Attempts {
+func (n *line) attempts() []attemptLine {
+	out := make([]attemptLine, len(n.Attempts))
+	for i, a := range n.Attempts {
 		out[i] = attemptLine{string(a.Route), a.Outcome.String(), a.Class, ms(a.Took), ""}
 		if a.Err != nil {
-			out[i].Error = l.text(r, a.Err.Error())
+			out[i].Error = n.text(a.Err.Error())
 		}
 	}
 	return out
@@ -232,10 +262,10 @@ type refusalLine struct {
 	Error string `json:"error,omitempty"`
 }
 
-func (l *transactionLog) refusals(r *relay.Record) []refusalLine {
-	out := make([]refusalLine, 0, min(len(r.Refused), maxLoggedRecipients))
-	for _, f := range r.Refused[:min(len(r.Refused), maxLoggedRecipients)] {
-		out = append(out, refusalLine{l.mask.Address(f.To.String()), l.text(r, f.Reply.String()), l.text(r, f.Err.Error())})
+func (n *line) refusals() []refusalLine {
+	out := make([]refusalLine, 0, min(len(n.Refused), maxLoggedRecipients))
+	for _, f := range n.Refused[:min(len(n.Refused), maxLoggedRecipients)] {
+		out = append(out, refusalLine{n.mask.Address(f.To.String()), n.text(f.Reply.String()), n.text(f.Err.Error())})
 	}
 	return out
 }
