@@ -32,16 +32,15 @@ func (t *Transaction) claim(ctx context.Context, l *leg, fp Fingerprint) (Claim,
 	if err != nil {
 		return Claim{}, nil // best effort: the mail goes through
 	}
-	var e ending
 	switch claim.State {
 	case Duplicate:
-		e = duplicate(l, claim.Receipt)
+		e := duplicate(l, claim.Receipt) // declared here: an ending is large, and nearly no mail needs one
+		return claim, &e
 	case Busy:
-		e = failed(l, &Error{Kind: ClientFault, Class: "in_progress", Reply: ReplyInProgress})
-	default:
-		return claim, nil
+		e := failed(l, &Error{Kind: ClientFault, Class: "in_progress", Reply: ReplyInProgress})
+		return claim, &e
 	}
-	return claim, &e
+	return claim, nil
 }
 
 // settle tells the ledger how a claimed mail ended.

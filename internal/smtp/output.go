@@ -78,7 +78,9 @@ func (o *output) flush(c net.Conn, timeout time.Duration) error {
 	}
 	c.SetWriteDeadline(time.Now().Add(timeout))
 	_, err := c.Write(o.buf)
-	c.SetWriteDeadline(time.Time{}) // TLS writes of its own accord, while we read
+	if _, plain := c.(*net.TCPConn); !plain {
+		c.SetWriteDeadline(time.Time{}) // TLS writes of its own accord, while we read
+	}
 	if cap(o.buf) == outputSize+1024 {
 		outputs.Put((*[outputSize + 1024]byte)(o.buf[:outputSize+1024]))
 	}
