@@ -146,7 +146,8 @@ func (f *Fleet) learn(all []Instance, err error) error {
 		}
 	}
 	for run, p := range f.peers {
-		if now.Sub(p.seen) > forgetAfter {
+		// Whoever can write to Redis can list others every second.
+		if now.Sub(p.seen) > forgetAfter || len(f.peers) > maxInstances && p.seen != now {
 			delete(f.peers, run)
 		}
 	}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -103,5 +104,28 @@ func TestReplayAfterRelease(t *testing.T) {
 	}
 	if code := send(); code != 200 || f.Live.Current().Applied() != 5000 {
 		t.Fatalf("%d, applied %s", code, f.Live.Current().Applied())
+	}
+}
+
+// However many names come and go in Redis, a bounded number is told of a brake,
+// those that live now among them.
+func TestPeersAreBounded(t *testing.T) {
+	t.Parallel()
+	f := alone(t)
+	var last []Instance
+	for n := range 5 {
+		last = nil
+		for i := range maxInstances / 2 {
+			last = append(last, Instance{ID: "x", Run: fmt.Sprintf("%d/%d", n, i)})
+		}
+		f.learn(last, nil)
+	}
+	if len(f.peers) > maxInstances {
+		t.Errorf("%d peers", len(f.peers))
+	}
+	for _, i := range last {
+		if _, ok := f.peers[i.Run]; !ok {
+			t.Fatalf("%s is forgotten", i.Run)
+		}
 	}
 }

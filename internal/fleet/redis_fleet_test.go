@@ -466,3 +466,26 @@ func TestDialRefuses(t *testing.T) {
 		c.Close()
 	}
 }
+
+// What is no secret of a fleet is replaced by one.
+func TestOddSecret(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	url := "redis://" + server.Addr
+	client := dial(t, url)
+	for name, put := range map[string]func() error{
+		"a list": func() error { return client.RPush(t.Context(), "{test:}secret", "x").Err() },
+		"empty":  func() error { return client.Set(t.Context(), "{test:}secret", "", 0).Err() },
+		"short":  func() error { return client.Set(t.Context(), "{test:}secret", "x", 0).Err() },
+	} {
+		client.Del(t.Context(), "{test:}secret")
+		if err := put(); err != nil {
+			t.Fatal(err)
+		}
+		r := New(client, "test:", Config{Live: alone(t).Live}).registry
+		var s keyring
+		if err := r.share(t.Context(), &s); err != nil || len(s.all()) != 1 || len(s.all()[0]) < 16 {
+			t.Errorf("%s: %v, %d secrets", name, err, len(s.all()))
+		}
+	}
+}

@@ -73,11 +73,11 @@ func (r *registry) say(ctx context.Context, run, says string) ([]Instance, error
 	return out, nil
 }
 
-// secretScript gives Redis a secret when it has none, and answers the one that
-// it has. KEYS secret; ARGV an offer.
+// secretScript gives Redis a secret when it has none, or something that is none,
+// and answers the one that it has. KEYS secret; ARGV an offer.
 var secretScript = redis.NewScript(`
-local s = redis.call('GET', KEYS[1])
-if s then return s end
+local s = redis.pcall('GET', KEYS[1])
+if type(s) == 'string' and #s >= 16 and #s <= 200 then return s end
 redis.call('SET', KEYS[1], ARGV[1])
 return ARGV[1]`)
 

@@ -158,6 +158,9 @@ func (l *Live) change(ctx context.Context, ifVersion int64, action Action, reaso
 	if old.Version != ifVersion {
 		return nil, fmt.Errorf("version %d is asked for and %d is in force: %w", ifVersion, old.Version, ErrStale)
 	}
+	if old.Version >= maxVersion {
+		return nil, fmt.Errorf("%w: version %d is the last; only the brake works until state.file and the key in Redis are removed with all instances stopped", ErrRefused, old.Version)
+	}
 	next := old.State
 	if err := edit(&next); err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func chaos(t *testing.T, seed uint64) {
 		t.Cleanup(ways[i].Close)
 		fleet[i] = join(t, redisClient(t, ways[i].Addr), "")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // for a machine that is busy
 	defer cancel()
 	var releases atomic.Int64 // asked for
 	done := make(chan struct{})

@@ -1,6 +1,7 @@
 package split
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,14 +39,47 @@ func union(shared, own []Change) []Change {
 	}
 	all := slices.Clone(shared)
 	for _, c := range own {
-		if !seen[c.key()] && (len(shared) < MaxHistory || c.At.After(shared[len(shared)-1].At)) {
+		if !seen[c.key()] && (len(shared) < MaxHistory || c.follows(&shared[len(shared)-1])) {
 			all = append(all, c)
 		}
 	}
 	if len(all) > len(shared) {
-		slices.SortStableFunc(all, func(a, b Change) int { return b.At.Compare(a.At) })
+		all = inOrder(all)
 	}
 	return all[:min(len(all), MaxHistory)]
+}
+
+// follows reports whether c was made after o. Versions tell, whatever the clocks
+// of the two instances say.
+func (c *Change) follows(o *Change) bool {
+	return c.Version > o.Version || c.Version == o.Version && c.At.After(o.At)
+}
+
+// inOrder returns changes newest first: those that made a version in the order
+// of the versions, and between them the brakes, which made none, where their
+// times put them.
+func inOrder(all []Change) []Change {
+	var made, brakes []Change
+	for _, c := range all {
+		if c.Action == ActionBrake {
+			brakes = append(brakes, c)
+		} else {
+			made = append(made, c)
+		}
+	}
+	slices.SortStableFunc(made, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(b.Version, a.Version), b.At.Compare(a.At))
+	})
+	slices.SortStableFunc(brakes, func(a, b Change) int { return b.At.Compare(a.At) })
+	out := make([]Change, 0, len(all))
+	for len(made) > 0 && len(brakes) > 0 {
+		if made[0].At.After(brakes[0].At) {
+			out, made = append(out, made[0]), made[1:]
+		} else {
+			out, brakes = append(out, brakes[0]), brakes[1:]
+		}
+	}
+	return append(append(out, made...), brakes...)
 }
 
 // key tells a change from every other.

@@ -83,6 +83,9 @@ func (k *keys) history(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	all, err := k.client.LRange(ctx, k.changes, 0, MaxHistory-1).Result()
+	if redis.HasErrorPrefix(err, "WRONGTYPE") { // damage, see keyTypes
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("redis: read the history: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,29 +18,51 @@ const redisTimeout = 250 * time.Millisecond
 // command that a frozen Redis finds in its buffers later does nothing.
 const lateAfter = time.Second
 
+// maxState is more than any state needs. What is longer is damage, and is not
+// even read.
+const maxState = 1 << 20
+
+// keyTypes is the beginning of every script: how to read keys that anybody may
+// have put something else into. What is no string, or is too long, is a state
+// that no relay has written, and what is no list is a history without lines.
+var keyTypes = `
+local function state(key)
+	local kind = redis.call('TYPE', key).ok
+	if kind == 'none' then return '' end
+	if kind ~= 'string' or redis.call('STRLEN', key) > ` + strconv.Itoa(maxState) + ` then return 'no state' end
+	return redis.call('GET', key)
+end
+local function head(key)
+	local kind = redis.call('TYPE', key).ok
+	if kind ~= 'none' and kind ~= 'list' then return 'no history' end
+	return redis.call('LLEN', key) .. (redis.call('LINDEX', key, 0) or '')
+end
+`
+
 // readScript answers the state, Redis's time in microseconds (which fits the 53
 // bits of a Lua number until the year 2255), and what the history is known by:
 // its length and newest line.
-var readScript = redis.NewScript(`
+var readScript = redis.NewScript(keyTypes + `
 local t = redis.call('TIME')
-return {redis.call('GET', KEYS[1]) or '', t[1] * 1000000 + t[2], redis.call('LLEN', KEYS[2]) .. (redis.call('LINDEX', KEYS[2], 0) or '')}`)
+return {state(KEYS[1]), t[1] * 1000000 + t[2], head(KEYS[2])}`)
 
 // replaceScript sets the state when it is still the one that was read, adds to
-// the history and tells the other instances. A command that the client repeats,
-// because the answer was lost, changes nothing more; nor does one that comes to
-// what another has written already, but its lines are added.
+// the history and tells the other instances. A command that is repeated, because
+// the answer was lost, changes nothing more; nor does one that comes to what
+// another has written already, but its lines are added.
 //
 //	KEYS state, history
 //	ARGV what was read, "" for nothing; the new state; the channel; the last
 //	     moment in microseconds; the history's length; lines for the history,
 //	     oldest first
 //	returns 0 another state is there | 1 done | 2 too late
-var replaceScript = redis.NewScript(`
-local was = redis.call('GET', KEYS[1]) or ''
+var replaceScript = redis.NewScript(keyTypes + `
+local was = state(KEYS[1])
 if was ~= ARGV[1] and was ~= ARGV[2] then return 0 end
 local t = redis.call('TIME')
 if t[1] * 1000000 + t[2] > tonumber(ARGV[4]) then return 2 end
 if was ~= ARGV[2] then redis.call('SET', KEYS[1], ARGV[2]) end
+if head(KEYS[2]) == 'no history' then redis.call('DEL', KEYS[2]) end
 for i = 6, #ARGV do
 	if not redis.call('LPOS', KEYS[2], ARGV[i], 'MAXLEN', 100) then redis.call('LPUSH', KEYS[2], ARGV[i]) end
 end
@@ -52,8 +75,8 @@ return 1`)
 //
 //	KEYS history
 //	ARGV its length and newest line; lines, newest first
-var restoreScript = redis.NewScript(`
-if redis.call('LLEN', KEYS[1]) .. (redis.call('LINDEX', KEYS[1], 0) or '') ~= ARGV[1] then return 0 end
+var restoreScript = redis.NewScript(keyTypes + `
+if head(KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 for i = 2, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[i]) end
 return 1`)
@@ -83,6 +106,9 @@ type sharedState struct {
 // Redis can write anything). Fields that it does not know are a newer relay's.
 func decodeShared(raw string) (State, error) {
 	var s sharedState
+	if len(raw) > maxState {
+		return State{}, errors.New("the split in Redis is damaged: it is too long")
+	}
 	if err := json.Unmarshal([]byte(raw), &s); err != nil {
 		return State{}, fmt.Errorf("the split in Redis is damaged: %w", err)
 	}
