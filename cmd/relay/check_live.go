@@ -17,6 +17,7 @@ import (
 
 	"sesrelay/cmd/relay/internal/config"
 	"sesrelay/internal/cuenote"
+	"sesrelay/internal/relay"
 	"sesrelay/internal/ses"
 )
 
@@ -68,7 +69,7 @@ func checkSES(ctx context.Context, cfg *config.Config) []finding {
 	if len(cfg.SES.Identities) == 0 {
 		found = append(found, checkIdentityList(ctx, client))
 	}
-	return found
+	return append(found, checkAlarms(ctx, cfg, sdk)...)
 }
 
 // checkIdentityList asks what the relay asks at its start when the
@@ -87,7 +88,6 @@ func checkIdentityList(ctx context.Context, client *ses.Client) finding {
 }
 
 func checkCuenote(ctx context.Context, cfg *config.Config) finding {
-	const fix = "look at cuenote.address, cuenote.tls and the credentials, and whether this machine may connect there"
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
 	client, err := cuenote.New(cuenote.Config{
@@ -95,14 +95,38 @@ func checkCuenote(ctx context.Context, cfg *config.Config) finding {
 		ServerName: cfg.Cuenote.ServerName, Username: cfg.Cuenote.Username, Password: cfg.CuenotePassword, Hostname: cfg.Hostname,
 	})
 	if err != nil {
-		return finding{levelFail, "cuenote", err.Error(), fix}
+		return finding{levelFail, "cuenote", err.Error(), "look at cuenote.tls, cuenote.ca_file and cuenote.password_file"}
 	}
 	defer client.Close(ctx)
 	report, err := client.Check(ctx)
 	if err != nil {
-		return finding{levelFail, "cuenote", err.Error(), fix}
+		return finding{levelFail, "cuenote", err.Error(), cuenoteFix(cfg, relay.AsError(err).Class)}
 	}
 	return finding{Level: levelOK, Name: "cuenote", Detail: cfg.Cuenote.Address + ": " + report.String()}
+}
+
+// cuenoteFix is the command that shows a failure of this class without the
+// relay, and what puts it right.
+func cuenoteFix(cfg *config.Config, class string) string {
+	address := cfg.Cuenote.Address
+	host, port, _ := net.SplitHostPort(address) // config has checked it
+	switch class {
+	case "dial":
+		return fmt.Sprintf("open the firewall from here to there, or correct cuenote.address: nc -vz %s %s", host, port)
+	case "tls":
+		start := " -starttls smtp"
+		if cfg.Cuenote.TLS == "implicit" {
+			start = ""
+		}
+		return fmt.Sprintf("look at the certificate, then at cuenote.tls, cuenote.ca_file and cuenote.server_name: openssl s_client -connect %s%s -verify_return_error </dev/null", address, start)
+	case "auth":
+		return fmt.Sprintf("correct cuenote.username and the password in cuenote.password_file: swaks --server %s --tls --auth-user %s --quit-after AUTH", address, cfg.Cuenote.Username)
+	case "greeting", "shutdown", "deferred", "rejected", "config":
+		return fmt.Sprintf("Cuenote turns this host away: ask its operators to admit the address that it sees; swaks --server %s --quit-after EHLO shows its words", address)
+	case "timeout", "connection", "protocol":
+		return fmt.Sprintf("something in between or no SMTP server: swaks --server %s --quit-after EHLO; cuenote.tls: implicit is for port 465", address)
+	}
+	return "look at cuenote.address, cuenote.tls and the credentials: swaks --server " + address + " --quit-after EHLO"
 }
 
 // checkAdmin looks who listens at the API's address: nobody, or a relay.

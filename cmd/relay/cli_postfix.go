@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"net"
@@ -26,6 +27,7 @@ type postfixOptions struct {
 func newPostfix(c *cli) *cobra.Command {
 	const example = "relay postfix --config relay.yaml --name relay-a.goo.ne.jp --name relay-b.goo.ne.jp"
 	var path string
+	var asJSON bool
 	o := postfixOptions{}
 	cmd := &cobra.Command{
 		Use:   "postfix",
@@ -51,17 +53,32 @@ be repeated without harm. Look at them, then run them as root on each server:
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return json.NewEncoder(c.out).Encode(map[string]any{"commands": commandLines(lines), "script": strings.Join(lines, "\n") + "\n"})
+			}
 			_, err = fmt.Fprintln(c.out, strings.Join(lines, "\n"))
 			return err
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the relay's configuration `file`")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON: the commands, and the script with its reasons")
 	cmd.Flags().StringSliceVar(&o.names, "name", nil, "`host` by which Postfix calls the relay; repeat it for several relays")
 	cmd.Flags().StringVar(&o.listener, "listener", "", "`address` of the listener to use (default the first)")
 	cmd.Flags().IntVar(&o.servers, "servers", 12, "`number` of Postfix servers that share the peak")
 	cmd.Flags().Float64Var(&o.perMinute, "rate", 100000, "peak of all servers together, in `mails` per minute (default traffic.peak_per_minute, or 100000)")
 	cmd.Flags().StringVar(&o.directory, "postfix-config", "", "Postfix's configuration `directory`, for an instance of its own")
 	return cmd
+}
+
+// commandLines are the lines that do something.
+func commandLines(lines []string) []string {
+	out := []string{}
+	for line := range strings.SplitSeq(strings.Join(lines, "\n"), "\n") {
+		if line != "" && !strings.HasPrefix(line, "#") {
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 // postfixLines returns the commands, with the reasons as comments. The values

@@ -114,7 +114,9 @@ mail to Amazon SES and the rest to Cuenote; the share changes while mail flows.
 	add("live", newSplit(c), newBrake(c), newRolloutCommand(c), newStatus(c), newTop(c), newTrace(c), newRoute(c))
 	add("set", newCheck(c), newPostfix(c), newToken(c))
 	root.AddCommand(newVersion(c), newConfigCommand(c))
+	root.SetOut(c.out) // which the completion command keeps from here
 	root.InitDefaultCompletionCmd()
+	complete(root)
 	return root
 }
 

@@ -27,8 +27,8 @@ var figures = []figure{
 	{"CuenoteAttempts", count, counted("relay_attempts_total", upstream("cuenote"))},
 	{"DeliveryDelay", milliseconds, delay("ses")},
 	{"CuenoteDeliveryDelay", milliseconds, delay("cuenote")},
-	{"BounceRate", percent, bounced},
-	{"ComplaintRate", percent, complained},
+	{"BounceRate", percent, reported("bounce")},
+	{"ComplaintRate", percent, reported("complaint")},
 	{"Throughput", count, counted("relay_messages_total", outcome("accepted"))},
 	{"SentSES", count, counted("relay_messages_total", upstream("ses"), outcome("accepted"))},
 	{"SentCuenote", count, counted("relay_messages_total", upstream("cuenote"), outcome("accepted"))},
@@ -82,19 +82,9 @@ func success(route string) func(span) (float64, bool) {
 	}
 }
 
-// reported counts SES's events, where they are read.
-func (s span) reported(event string) float64 {
-	return s.counter("relay_ses_events_total", label{"event", event})
-}
-
-// bounced is of the mails that came to an end.
-func bounced(s span) (float64, bool) {
-	n := s.reported("bounce")
-	return ratio(n, n+s.reported("delivery"))
-}
-
-func complained(s span) (float64, bool) {
-	return ratio(s.reported("complaint"), s.reported("delivery"))
+// reported is what SES's events say, as the guard sees it; NaN without events.
+func reported(criterion string) func(span) (float64, bool) {
+	return gauged("relay_guard_value", label{"criterion", criterion})
 }
 
 // delay is the p95, for which the limits of the migration hold.

@@ -20,15 +20,16 @@ var target = Target{Namespace: "ses-migration/production/SES", Instance: "relay-
 
 // fleet is a registry with the relay's metrics, moved by hand, and a writer.
 type fleet struct {
-	t                                             *testing.T
-	now                                           time.Time
-	out                                           bytes.Buffer
-	writes                                        int
-	w                                             *Writer
-	messages, recipients, attempts, trips, events *prometheus.CounterVec
-	delay                                         *prometheus.HistogramVec
-	cpu                                           prometheus.Counter
-	dayMax, limit, effective, up, connected       prometheus.Gauge
+	t                                       *testing.T
+	now                                     time.Time
+	out                                     bytes.Buffer
+	writes                                  int
+	w                                       *Writer
+	messages, recipients, attempts, trips   *prometheus.CounterVec
+	delay                                   *prometheus.HistogramVec
+	guard                                   *prometheus.GaugeVec
+	cpu                                     prometheus.Counter
+	dayMax, limit, effective, up, connected prometheus.Gauge
 }
 
 // Write counts the writes: a document is one.
@@ -50,7 +51,9 @@ func newFleet(t *testing.T) *fleet {
 	}
 	f.messages, f.recipients = vec("relay_messages_total", "upstream", "outcome"), vec("relay_recipients_total", "upstream", "outcome")
 	f.attempts, f.trips = vec("relay_attempts_total", "upstream", "outcome"), vec("relay_guard_trips_total", "reason")
-	f.events = vec("relay_ses_events_total", "event")
+	f.guard = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "relay_guard_value"}, []string{"criterion"})
+	f.guard.WithLabelValues("bounce").Set(math.NaN())
+	reg.MustRegister(f.guard)
 	f.messages.WithLabelValues("ses", "accepted")
 	f.delay = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "relay_delivery_delay_seconds",
 		Buckets: []float64{1, 10, 60, 300, 600}}, []string{"upstream"})
@@ -150,9 +153,8 @@ func TestDocument(t *testing.T) {
 	f.attempts.WithLabelValues("ses", "unknown").Add(3)
 	f.attempts.WithLabelValues("ses", "unavailable").Add(47)
 	f.trips.WithLabelValues("success").Inc()
-	f.events.WithLabelValues("delivery").Add(796)
-	f.events.WithLabelValues("bounce").Add(4)
-	f.events.WithLabelValues("complaint").Add(1.99)
+	f.guard.WithLabelValues("bounce").Set(0.5)
+	f.guard.WithLabelValues("complaint").Set(0.25)
 	f.cpu.Add(60)
 	f.dayMax.Set(1000)
 	f.limit.Set(600)
