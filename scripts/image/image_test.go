@@ -43,7 +43,7 @@ func TestImage(t *testing.T) {
 		if err := run(binary, "amd64", "sesrelay:test", filepath.Join(dir, "image"+n), certificates); err != nil {
 			t.Fatal(err)
 		}
-		if err := writeSBOM(binary, certificates, filepath.Join(dir, "sbom"+n)); err != nil {
+		if err := writeSBOM(binary, certificates, "v1", filepath.Join(dir, "sbom"+n)); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"image", "sbom"} {
@@ -128,7 +128,7 @@ func checkSBOM(t *testing.T, b []byte, binary string) {
 	if len(listed) != len(info.Deps)+2 || listed["std"] == "" || listed["github.com/emersion/go-smtp"] == "" {
 		t.Errorf("%d components for %d modules, Go %q", len(listed), len(info.Deps), listed["std"])
 	}
-	if doc.Metadata.Component.Hashes == nil || doc.Metadata.Component.Version == "" {
+	if doc.Metadata.Component.Hashes == nil || doc.Metadata.Component.Version != "v1" {
 		t.Errorf("%+v", doc.Metadata.Component)
 	}
 }

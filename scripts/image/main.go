@@ -26,11 +26,12 @@ func main() {
 	tag := flag.String("tag", "sesrelay:latest", "`name` of the image")
 	out := flag.String("out", "dist/relay-image.tar", "archive `file` to write")
 	sbom := flag.String("sbom", "", "`file` to write what the image is made of to, in CycloneDX; empty: none")
+	release := flag.String("version", "(devel)", "version of the binary, for the SBOM")
 	certificates := flag.String("certificates", "/etc/ssl/certs/ca-certificates.crt", "`file` of CA certificates")
 	flag.Parse()
 	err := run(*binary, *arch, *tag, *out, *certificates)
 	if err == nil && *sbom != "" {
-		err = writeSBOM(*binary, *certificates, *sbom)
+		err = writeSBOM(*binary, *certificates, *release, *sbom)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)

@@ -19,7 +19,7 @@ import (
 // that the linker has recorded in it (as go version -m shows them), not those
 // of go.mod, of which tests and tools need some alone. The same binary gives the
 // same document.
-func writeSBOM(binary, certificates, out string) error {
+func writeSBOM(binary, certificates, version, out string) error {
 	b, err := os.ReadFile(binary)
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func writeSBOM(binary, certificates, out string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", binary, err)
 	}
-	doc, err := describe(info, b, certificates)
+	doc, err := describe(info, b, certificates, version)
 	if err != nil {
 		return err
 	}
@@ -43,13 +43,16 @@ func writeSBOM(binary, certificates, out string) error {
 	return f.Close()
 }
 
-func describe(info *debug.BuildInfo, binary []byte, certificates string) (*cdx.BOM, error) {
+func describe(info *debug.BuildInfo, binary []byte, certificates, version string) (*cdx.BOM, error) {
 	sum := sha256.Sum256(binary)
 	relay := cdx.Component{
-		BOMRef: "sesrelay", Type: cdx.ComponentTypeApplication, Name: "sesrelay", Version: version(info),
+		BOMRef: "sesrelay", Type: cdx.ComponentTypeApplication, Name: "sesrelay", Version: version,
 		Hashes:     &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}},
 		Licenses:   &cdx.Licenses{{License: &cdx.License{ID: "Apache-2.0"}}},
-		PackageURL: "pkg:golang/" + info.Main.Path + "@" + version(info),
+		PackageURL: "pkg:golang/" + info.Main.Path + "@" + version,
+	}
+	if rev := setting(info, "vcs.revision"); rev != "" {
+		relay.Properties = &[]cdx.Property{{Name: "vcs:revision", Value: rev}, {Name: "vcs:modified", Value: setting(info, "vcs.modified")}}
 	}
 	goVersion := strings.TrimPrefix(info.GoVersion, "go")
 	parts := []cdx.Component{library("std", goVersion, "")}
@@ -103,17 +106,6 @@ func setting(info *debug.BuildInfo, key string) string {
 		}
 	}
 	return ""
-}
-
-// version is the commit that the binary was built of, or what Go says.
-func version(info *debug.BuildInfo) string {
-	if v := setting(info, "vcs.revision"); v != "" {
-		if setting(info, "vcs.modified") == "true" {
-			v += "-dirty"
-		}
-		return v
-	}
-	return info.Main.Version
 }
 
 // built is the time of the commit.
