@@ -25,7 +25,8 @@ type fleetDisaster struct {
 type fleetStage struct {
 	*fleet
 	redis *redistest.Server
-	turns int // how often it went wrong
+	turns int     // how often it went wrong
+	alone float64 // claims that killed instances had to decide without an answer of Redis
 }
 
 var fleetDisasters = []fleetDisaster{
@@ -33,6 +34,7 @@ var fleetDisasters = []fleetDisaster{
 		for ctx.Err() == nil {
 			i := f.turns % len(f.all)
 			f.turns++
+			f.alone += f.all[i].metric(t, "relay_ledger_alone_total")
 			f.all[i].signal(syscall.SIGKILL)
 			<-f.all[i].done
 			wait(ctx, time.Second)
@@ -137,7 +139,7 @@ func (f *fleetStage) endure(t *testing.T, d fleetDisaster) {
 		}
 	}
 	status := p.statuses(t)
-	t.Logf("%d times; by Postfix %d mails, %d queued, %d missing, %d duplicates, its log: %v", f.turns, len(mails), queued, missing, doubled, status)
+	t.Logf("%d times, %.0f claims without an answer of Redis; by Postfix %d mails, %d queued, %d missing, %d duplicates, its log: %v", f.turns, f.alone, len(mails), queued, missing, doubled, status)
 	if missing > queued {
 		t.Errorf("%d mails of Postfix's are gone, and only %d are in its queue", missing, queued)
 	}
