@@ -12,15 +12,10 @@ import (
 // them: the new brake stays on, unless whoever released had seen it.
 func TestReleaseTakesOffWhatItsAuthorSaw(t *testing.T) {
 	t.Parallel()
-	releaseAgainstBrakes(t, false)
-}
-
-func releaseAgainstBrakes(t *testing.T, third bool) {
-	t.Helper()
 	kept := 0
 	runs := orders(t, func(choose func(int) int) {
 		synctest.Test(t, func(t *testing.T) {
-			if releaseAgainstBrake(t, choose, third) {
+			if releaseAgainstBrake(t, choose, false) {
 				kept++
 			}
 		})
@@ -108,4 +103,46 @@ func (w *world) events(begin *[]func()) (all []func()) {
 		}
 	}
 	return all
+}
+
+// A share set by an instance that has not heard of the brake leaves the brake in
+// Redis: one that starts right then finds it.
+func TestSetKeepsTheBrakeInRedis(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		defer w.end()
+		w.do(func() { w.all[0].Set(t.Context(), 0, 5000, "week 1", "ops") })
+		w.settle()
+		w.do(func() { w.all[0].Brake("ops", "stop") })
+		for q := w.next(); q != nil; q = w.next() {
+			w.answer(q, answered)
+		}
+		w.do(func() { w.all[1].Set(t.Context(), 1, 6000, "week 2", "ops") })
+		for q := w.next(); q != nil; q = w.next() {
+			w.answer(q, answered)
+		}
+		s, err := decodeShared(w.all[0].at.raw)
+		if err != nil || s.Version != 2 || s.Applied() != 0 || w.all[1].Current().Applied() != 0 {
+			t.Errorf("%v, %+v", err, s)
+		}
+	})
+}
+
+// A copy that is kept for a change begun before a brake does not write over the
+// brake: after a crash state.file still has it.
+func TestMirrorKeepsTheBrake(t *testing.T) {
+	t.Parallel()
+	m, err := openMirror("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	before := State{Value: Value{Version: 1, SESPercent: 5000}, Ceiling: Full}
+	m.add(pulled(before, "a", 1))
+	before.Version = 2
+	m.add(before)
+	if s := m.last().State; s.Version != 2 || s.Applied() != 0 {
+		t.Errorf("%+v", s)
+	}
 }
