@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sesrelay/internal/split"
@@ -86,7 +87,7 @@ func (c *Controller) noticeTrip(ctx context.Context, now time.Time, s *split.Sna
 	if now.Sub(s.Brake.At) < pendingFor {
 		return true // it may be about to
 	}
-	t := Trip{At: s.Brake.At, Instance: "another instance", From: c.state.Percent, To: s.Ceiling, Reasons: []Name{}, Text: s.Brake.Reason}
+	t := Trip{At: s.Brake.At, Instance: "another instance", From: c.state.Percent, To: s.Ceiling, Reasons: []Name{}, Text: strings.TrimPrefix(s.Brake.Reason, "rollback: ")}
 	c.log(c.swap(ctx, c.state.tripped(t, s.Brake, nil)))
 	return true
 }

@@ -60,7 +60,7 @@ func (c *Controller) trip(ctx context.Context, now time.Time, cur *split.Snapsho
 	s := c.settings.Load()
 	from := cur.Applied()
 	to := c.state.target(now, from, s.ToZero, s.Window+s.Guard.NoDataMax)
-	if last := c.state.LastTrip; last != nil && now.Sub(last.At) < sameTrip && from > last.To {
+	if last := c.state.LastTrip; c.sameIncident(now) && from > last.To {
 		to = last.To // another instance has seen it too, and its brake is on its way here
 	}
 	names := j.breached()
@@ -71,6 +71,13 @@ func (c *Controller) trip(ctx context.Context, now time.Time, cur *split.Snapsho
 	}
 	c.Log.Error("guard: the split is put back", "from", from.Float(), "to", to.Float(), "reasons", t.Text, "saved", err == nil)
 	c.unsaved = append(c.unsaved, untold{t, braked.Brake, j.Criteria})
+}
+
+// sameIncident reports whether a trip at that time is the last one again, seen
+// by another instance: shortly after it, and no step has come into force since.
+func (c *Controller) sameIncident(at time.Time) bool {
+	last := c.state.LastTrip
+	return last != nil && at.Sub(last.At).Abs() < sameTrip && !c.state.StepSince.After(last.At)
 }
 
 // breaches are the reasons that call for a rollback, in words.
@@ -92,8 +99,7 @@ func (c *Controller) tell(ctx context.Context) {
 	}
 	for len(c.unsaved) > 0 && c.trouble == nil {
 		u := c.unsaved[0]
-		last := c.state.LastTrip
-		if last == nil || u.trip.At.Sub(last.At).Abs() >= sameTrip || last.To > u.trip.To {
+		if !c.sameIncident(u.trip.At) || c.state.LastTrip.To > u.trip.To {
 			if err := c.swap(ctx, c.state.tripped(u.trip, u.brake, u.criteria)); err != nil {
 				c.Log.Warn("guard: the trip is in force and could not be recorded yet", "error", err.Error())
 				return
