@@ -28,6 +28,7 @@ func TestPackageHoldsWhatItShould(t *testing.T) {
 		`-rw-r--r-- root/root .* \./usr/share/zsh/vendor-completions/_relay$`,
 		`-rw-r--r-- root/root .* \./usr/share/fish/vendor_completions\.d/relay\.fish$`,
 		`-rw-r--r-- root/root .* \./usr/share/doc/sesrelay/on-premises\.md$`,
+		`-rw-r--r-- root/root .* \./usr/share/doc/sesrelay/operations\.md$`,
 		`-rw-r--r-- root/root .* \./usr/share/doc/sesrelay/copyright$`,
 		`-rw-r--r-- root/root .* \./usr/share/doc/sesrelay/changelog\.gz$`,
 	} {

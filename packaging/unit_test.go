@@ -132,10 +132,13 @@ func TestUnitSettings(t *testing.T) {
 	if v, ok := set["ProcSubset"]; ok {
 		t.Errorf("ProcSubset=%s hides net.core.somaxconn: Go would listen with a backlog of 128", v)
 	}
-	for _, name := range []string{"relay.cuenote-password", "relay.aws-credentials", "relay.aws-key", "relay.log-key"} {
+	for _, name := range []string{"relay.cuenote-password", "relay.aws-credentials", "relay.aws-key", "relay.log-key", "relay.fleet-secret"} {
 		if !strings.Contains(read(t, unit), "\nLoadCredential="+name+"\n") {
 			t.Errorf("no LoadCredential=%s", name)
 		}
+	}
+	if !strings.Contains(read(t, unit), "\nEnvironmentFile=-/etc/credstore/relay.env\n") {
+		t.Error("no file for the password in state.redis that root alone reads")
 	}
 }
 
@@ -145,7 +148,8 @@ func TestRelayCheckHasTheServicesEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/relay", "#!/bin/sh\nenv\necho ARGUMENTS=$*\nulimit -n\n", 0o755)
 	write(t, dir+"/default", "AWS_PROFILE=mine\n", 0o644)
-	script := strings.NewReplacer("/usr/bin/relay", dir+"/relay", "/etc/default/relay", dir+"/default").Replace(read(t, "deb/relay-check"))
+	write(t, dir+"/env", "REDIS_PASSWORD=secret\n", 0o600)
+	script := strings.NewReplacer("/usr/bin/relay", dir+"/relay", "/etc/default/relay", dir+"/default", "/etc/credstore/relay.env", dir+"/env").Replace(read(t, "deb/relay-check"))
 	write(t, dir+"/relay-check", script, 0o755)
 	cmd := exec.Command(dir+"/relay-check", "--live", "--json")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
@@ -154,7 +158,7 @@ func TestRelayCheckHasTheServicesEnvironment(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"CREDENTIALS_DIRECTORY=/etc/credstore\n", "AWS_CONFIG_FILE=/etc/relay/aws.config\n", "AWS_PROFILE=mine\n",
+		"CREDENTIALS_DIRECTORY=/etc/credstore\n", "AWS_CONFIG_FILE=/etc/relay/aws.config\n", "AWS_PROFILE=mine\n", "REDIS_PASSWORD=secret\n",
 		"AWS_SHARED_CREDENTIALS_FILE=/etc/credstore/relay.aws-credentials\n",
 		"ARGUMENTS=check --config /etc/relay/relay.yaml --live --json\n",
 	} {

@@ -36,7 +36,7 @@ func contents(o options, made string) files.Contents {
 		file(filepath.Join(here, "aws.config"), doc+"examples/aws.config", 0o644),
 		file(filepath.Join(o.sources, "README.md"), doc+"README.md", 0o644),
 	}
-	for _, page := range []string{"on-premises.md", "flow.md", "configuration.md", "configuration.schema.json", "decisions.md"} {
+	for _, page := range []string{"on-premises.md", "operations.md", "flow.md", "configuration.md", "configuration.schema.json", "decisions.md"} {
 		list = append(list, file(filepath.Join(docs, page), doc+page, 0o644))
 	}
 	for _, d := range []struct {
