@@ -86,6 +86,7 @@ def test_a_fleet_shares_its_state(stacks, env, long):
     _, got = configuration(stacks, env)
     assert re.fullmatch(r"rediss://relay:\$\{REDIS_PASSWORD\}@master\.[a-z0-9.-]+:6379", got["state"]["redis"])
     assert got["state"]["prefix"] == "relay:" and got["state"]["secret_file"] == "/etc/relay/fleet-secret" and got["state"]["file"] == "/var/lib/relay/split.json"
+    assert got["rollout"] == {"events": "cloudwatch", "notify": {"sns_topic": stacks.outputs(env, "monitoring")["CriticalTopicArn"]}}
     secrets = {s["Name"]: s["ValueFrom"] for c in containers(stacks, env).values() for s in c.get("Secrets") or []}
     assert [s["Name"] for s in containers(stacks, env)["relay"]["Secrets"]] == ["REDIS_PASSWORD"]
     user = stacks.record(env, "relay", "ValkeyUser").properties
