@@ -58,6 +58,49 @@ def test_shell_blocks_parse():
             assert done.returncode == 0, f"{page}:\n{block}\n{done.stderr}"
 
 
+#: the CLI's own commands and options, which no service model knows
+CUSTOM = {("s3", "cp"), ("s3", "ls"), ("s3", "rm"), ("logs", "tail"), ("s3api", "head-bucket")}
+GLOBAL = {"--query", "--output", "--region", "--max-items", "--cli-binary-format", "--endpoint-url"}
+
+
+def aws_commands():
+    """(page, service, operation, its options) of every aws command in the documents."""
+    pages = [*PAGES, INFRA / "lambda" / "mask-events" / "README.md", INFRA.parent / "docs" / "on-premises.md"]
+    for page in pages:
+        for m in re.finditer(r"\baws ([a-z0-9]+) ([a-z][a-z0-9-]+)((?:\\\n|[^`\n])*)", page.read_text()):
+            if not m[0].startswith("aws commands"):
+                nested = m[3].split("aws ")[0]        # another command may follow in $( ) or behind a pipe
+                yield page, m[1], m[2], re.findall(r"(?<!\S)(--[a-z][a-z0-9-]+)", nested.split(" | ")[0])
+
+
+def test_aws_commands_exist():
+    """Each is an operation that AWS has, with options that are its parameters."""
+    import botocore.session
+    from botocore import xform_name
+    session = botocore.session.get_session()
+    seen = 0
+    for page, service, operation, options in aws_commands():
+        if (service, operation) in CUSTOM or service in ("rolesanywhere",):
+            continue
+        model = session.get_service_model(service)
+        operations = {xform_name(n, "-"): n for n in model.operation_names}
+        assert operation in operations, f"{page}: aws {service} {operation}"
+        shape = model.operation_model(operations[operation]).input_shape
+        known = {}
+        for name, member in (shape.members if shape else {}).items():
+            flag = "--" + xform_name(name, "-")
+            known[flag] = name
+            if member.type_name == "boolean":
+                known["--no-" + flag[2:]] = name
+        unknown = set(options) - set(known) - GLOBAL
+        assert not unknown, f"{page}: aws {service} {operation}: {unknown}"
+        missing = {xform_name(r, "-") for r in (shape.required_members if shape else [])} - {o[2:] for o in options} - {known[o] for o in options if o in known}
+        complete = options and "..." not in page.read_text().split(f"aws {service} {operation}", 1)[1].split("\n")[0]
+        assert not complete or not missing, f"{page}: aws {service} {operation} lacks {missing}"
+        seen += 1
+    assert seen > 40
+
+
 def test_the_cost_table_adds_up():
     """Each row is its quantity times its price, and the sum is the sum."""
     table = (INFRA / "README.md").read_text().split("## Cost a month")[1].split("## Tests")[0]
