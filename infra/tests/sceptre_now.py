@@ -2,7 +2,11 @@
 import sys
 import time
 
+from botocore.config import Config
 from sceptre.cli import cli
+
+# A call that is sent again because a busy machine answers late makes its stack a second time.
+Config.OPTION_DEFAULTS["read_timeout"] = 600
 
 _sleep = time.sleep
 time.sleep = lambda seconds: _sleep(min(seconds, 0.1))

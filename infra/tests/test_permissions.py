@@ -173,7 +173,7 @@ def task(w, f):
             yield f"{action} {target} not from elsewhere", not w.may(role, action, target, **{"aws:SourceIp": ELSEWHERE})
             yield f"{action} {target} not by another endpoint", not w.may(role, action, target, **{"aws:SourceVpce": "vpce-00000000"})
         yield f"{action} no other identity", not w.may(role, action, f"arn:aws:ses:{R}:{A}:identity/example.com", **{"aws:SourceIp": nat})
-    for action in ("ses:GetAccount", "ses:ListEmailIdentities", "cloudwatch:GetMetricData"):
+    for action in ("ses:GetAccount", "ses:ListEmailIdentities", "cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"):
         yield action, w.may(role, action)
     yield "ses:GetEmailIdentity", w.may(role, "ses:GetEmailIdentity", f.identity)
     yield "ses:GetConfigurationSet", w.may(role, "ses:GetConfigurationSet", f.set_arn)
