@@ -13,7 +13,10 @@ import (
 func (a *app) meterRollout(m *rollout.Meter) func(*relay.Record) {
 	seen := newDeferrals(100_000)
 	return func(rec *relay.Record) {
-		throttled := func() bool { q := a.quota.Status(); return q.RateNow < 0.99*q.Rate || q.Day && !q.Guess }
+		throttled := func() bool { // a share of the rate, while Redis is away, and a day that is spent are not SES's doing
+			q := a.quota.Status()
+			return !q.Share && !q.Day && q.RateNow < 0.99*q.Rate
+		}
 		s := sampleOf(rec, throttled)
 		s.Deferred = seen.before(rec)
 		m.Observe(s)
