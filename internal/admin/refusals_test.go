@@ -34,8 +34,11 @@ func TestRefusalsAreBounded(t *testing.T) {
 		if got := allowed(10_000, many); got != refusalsOfAll-refusalsOfCaller-1 {
 			t.Errorf("%d lines of 10,000 callers", got)
 		}
-		if len(r.callers) > refusalCallers || len(r.whose) > refusalCallers {
-			t.Errorf("%d and %d callers are remembered", len(r.callers), len(r.whose))
+		r.mu.Lock()
+		callers, whose := len(r.callers), len(r.whose)
+		r.mu.Unlock()
+		if callers > refusalCallers || whose > refusalCallers {
+			t.Errorf("%d and %d callers are remembered", callers, whose)
 		}
 		if log.String() != "" {
 			t.Errorf("summed up at once: %s", log)

@@ -14,20 +14,19 @@ import (
 // too. An instance keeps the last two, so that nobody is deaf while an emptied
 // Redis is given the secret back.
 type keyring struct {
-	fixed []byte
-
 	mu     sync.Mutex // guards what follows
+	fixed  []byte     // the configuration's; empty: none
 	now    []byte     // nil: none was heard of yet
 	before []byte
 }
 
 // all returns the secrets that count, the one to sign with first.
 func (s *keyring) all() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.fixed) > 0 {
 		return [][]byte{s.fixed}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var out [][]byte
 	for _, k := range [][]byte{s.now, s.before} {
 		if len(k) > 0 {
@@ -35,6 +34,13 @@ func (s *keyring) all() [][]byte {
 		}
 	}
 	return out
+}
+
+// given reports whether the configuration names the secret.
+func (s *keyring) given() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.fixed) > 0
 }
 
 // took keeps what Redis holds.

@@ -86,7 +86,7 @@ func TestAsk(t *testing.T) {
 	if got := all[0].Ask(t.Context(), "trace", "unknown"); got[0].Err == nil || got[0].Body != nil {
 		t.Errorf("%v", got)
 	}
-	all[2].secrets.fixed = []byte("another key")
+	all[2].secrets.fix("another key")
 	if got := all[0].Ask(t.Context(), "trace", "01jd"); got[0].Err != nil || got[1].Err == nil {
 		t.Errorf("%v", got)
 	}

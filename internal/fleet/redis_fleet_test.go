@@ -274,6 +274,13 @@ func TestBrakeWithoutRedis(t *testing.T) {
 	}
 }
 
+// fix gives an instance another secret while it runs.
+func (s *keyring) fix(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fixed, s.now, s.before = []byte(key), nil, nil
+}
+
 // An instance that is gone is named; an impostor at its address is not believed
 // and gets nothing that it could use.
 func TestTellNamesWhomItDidNotReach(t *testing.T) {
@@ -282,7 +289,7 @@ func TestTellNamesWhomItDidNotReach(t *testing.T) {
 	all := joinAll(t, 3, "redis://"+server.Addr)
 	server.Kill()
 	all[1].api.Close()
-	all[2].secrets.fixed = []byte("another key")
+	all[2].secrets.fix("another key")
 	err := all[0].Tell(t.Context(), split.Pull{Origin: "x", Number: 1, Brake: split.Brake{By: "ops", Reason: "r", At: time.Now()}}, 0)
 	if err == nil || !strings.Contains(err.Error(), "relay-2 (") || !strings.Contains(err.Error(), "relay-3 (answered 403") {
 		t.Fatal(err)
@@ -301,7 +308,7 @@ func TestTellNamesWhomItDidNotReach(t *testing.T) {
 	if _, err := all[0].post(t.Context(), liar.URL, []byte(secret), "n", []byte("x")); err == nil {
 		t.Error("an answer without signature was believed")
 	}
-	all[0].secrets.fixed = nil
+	all[0].secrets.fix("")
 	if err := all[0].Tell(t.Context(), split.Pull{}, 0); err == nil {
 		t.Error("told without a key")
 	}

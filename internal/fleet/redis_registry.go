@@ -83,7 +83,7 @@ return ARGV[1]`)
 
 // share makes the secret the fleet's.
 func (r *registry) share(ctx context.Context, s *keyring) error {
-	if len(s.fixed) > 0 {
+	if s.given() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)

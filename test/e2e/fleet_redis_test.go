@@ -15,7 +15,7 @@ import (
 
 // aclRules is what a user of Redis needs, as docs/operations.md says.
 const aclRules = "resetkeys ~{relay:}* resetchannels &{relay:}* -@all +@string +@hash +@list +@sortedset " +
-	"+del +exists +expire +pexpire +eval +evalsha +subscribe +unsubscribe +publish +time +hello +ping +select"
+	"+del +type +exists +expire +pexpire +eval +evalsha +subscribe +unsubscribe +publish +time +hello +ping +select"
 
 // secretWord is the password in the tests; it may appear nowhere.
 const secretWord = "hunter2secret"
