@@ -18,11 +18,15 @@ func (c *Controller) show(now time.Time) {
 	v := &View{Phase: s.Phase, Since: s.Since, Step: s.Index, Steps: c.steps(), Percent: s.Percent,
 		StepSince: given(s.StepSince), Until: given(s.Until), StartedAt: given(s.StartedAt), StartedBy: s.StartedBy, Reason: s.Reason,
 		Gate:       GateView{Judgement: c.gate, ByItself: c.Events != nil},
-		Guard:      GuardView{Armed: set.Armed, BlindToDelivery: c.Events == nil, Judgement: c.guard, Trips: s.Trips, LastTrip: s.LastTrip},
+		Guard:      GuardView{Armed: set.Armed, Window: set.Window.String(), BlindToDelivery: c.Events == nil, Judgement: c.guard, Trips: s.Trips, LastTrip: s.LastTrip},
+		RollbackTo: "previous",
 		Events:     c.eventsView(),
 		Rehearsal:  (&Counts{}).rehearsal(),
 		Controller: ControllerView{Instance: c.Lease.Holder(), Here: c.leads},
 		Version:    s.Version, Decisions: []Decision{}}
+	if set.ToZero {
+		v.RollbackTo = "zero"
+	}
 	if s.Stop.Reason != "" {
 		v.Hold = &HoldView{Reason: s.Stop.Reason, By: s.Stop.By, At: s.Since, Next: s.nextCommand()}
 	}

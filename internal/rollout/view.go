@@ -21,6 +21,7 @@ type View struct {
 	Hold       *HoldView      `json:"hold"`   // why it stands still; null: it does not
 	Gate       GateView       `json:"gate"`
 	Guard      GuardView      `json:"guard"`
+	RollbackTo string         `json:"rollback_to"` // previous or zero
 	Events     EventsView     `json:"events"`
 	Rehearsal  RehearsalView  `json:"rehearsal"`
 	Controller ControllerView `json:"controller"`
@@ -58,8 +59,9 @@ type GateView struct {
 
 // GuardView is the guard, judged over its window.
 type GuardView struct {
-	Armed           bool `json:"armed"`
-	BlindToDelivery bool `json:"blind_to_delivery"` // rollout.events is none: bounces and complaints are not seen
+	Armed           bool   `json:"armed"`
+	Window          string `json:"window"`            // that it judges, such as "5m0s"
+	BlindToDelivery bool   `json:"blind_to_delivery"` // rollout.events is none: bounces and complaints are not seen
 	Judgement
 	Trips    int   `json:"trips"`
 	LastTrip *Trip `json:"last_trip"`
