@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	cdpage "github.com/chromedp/cdproto/page"
@@ -257,5 +258,17 @@ func (p *page) tabTo(id string, n int) {
 func (p *page) shot(path string) {
 	if b, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot()); err == nil {
 		os.WriteFile(path, b, 0o644)
+	}
+}
+
+// dark asks for dark colours, or for light ones.
+func (p *page) dark(on bool) {
+	p.Helper()
+	scheme := "light"
+	if on {
+		scheme = "dark"
+	}
+	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
+		p.Fatal(err)
 	}
 }

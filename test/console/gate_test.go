@@ -70,8 +70,8 @@ func (g *gate) cut(shut func(path string) bool) {
 	}
 }
 
-// instead answers one path in the relay's place.
-func (g *gate) instead(pattern string, h http.HandlerFunc) {
+// instead answers one path in the relay's place; nil gives it back.
+func (g *gate) instead(pattern string, h http.Handler) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.other[pattern] = h

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -56,17 +55,6 @@ func (p *page) full(path string) {
 		err = os.WriteFile(path, b, 0o644)
 	}
 	if err != nil {
-		p.Fatal(err)
-	}
-}
-
-func (p *page) dark(on bool) {
-	p.Helper()
-	scheme := "light"
-	if on {
-		scheme = "dark"
-	}
-	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
 		p.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ import { count, percent } from "./format.js";
 import { $, element, hear, mayChange, put, state, t, tell } from "./page.js";
 
 const pause = 250; // milliseconds after the last key before a plan is asked for
+const again = 10000; // and then again, for the traffic is measured
 
 let touched = false; // the operator has chosen a percentage
 let plan = null; // of the percentage that stands in the field
@@ -24,16 +25,23 @@ function chosen(from, to) {
   touched = true;
   $(to).value = $(from).value;
   clearTimeout(timer);
-  timer = setTimeout(look, pause);
+  timer = setTimeout(() => look("polite"), pause);
 }
 
-// look shows the plan of what stands in the field.
-async function look() {
+// look shows the plan of what stands in the field. It is read aloud only when
+// the operator has just chosen.
+async function look(aloud = "off") {
+  clearTimeout(timer);
+  timer = setTimeout(look, again);
+  $("outlook").setAttribute("aria-live", aloud);
   const wanted = $("percent").value.trim();
-  plan = null;
-  if (wanted === "" || !$("percent").checkValidity()) return $("outlook").replaceChildren();
+  if (wanted === "" || !$("percent").checkValidity()) {
+    plan = null;
+    return $("outlook").replaceChildren();
+  }
   let answer;
   try { answer = await askPlan(wanted); } catch (p) {
+    plan = null;
     return $("outlook").replaceChildren(element("p", t("noPlan")(say(p)), "warning"));
   }
   if ($("percent").value.trim() !== wanted) return; // an answer that came late

@@ -51,6 +51,10 @@ function states(s) {
     [t("savedName"), t("savedIs")[s.split.unsaved ? "no" : "yes"], s.split.unsaved ? "critical" : "good"],
     ...s.upstreams.map((u) => [`${t("breaker")} ${u.name}`, u.breaker === "closed" ? t("closed") : t("opened")(u.breaker_reason), u.breaker === "closed" ? "good" : "critical"]),
   ];
+  if (s.fleet) {
+    list.push([t("sharedName"), s.fleet.up ? t("sharedUp") : t("sharedDown")(s.fleet.error), s.fleet.up ? "good" : "critical"]);
+    list.push([t("figuresName"), t("figures")(s.fleet.reporting, s.fleet.instances), s.fleet.reporting < s.fleet.instances ? "warning" : "good"]);
+  }
   if (state.rollout) {
     const g = state.rollout.guard;
     list.push([t("guardName"), guardState(g), g.armed ? "good" : "warning"]);

@@ -79,6 +79,7 @@ export const words = {
     fleet: "Instances and states", instance: "Instance", version: "Version", state: "State", behind: "behind", upToDate: "up to date", thisOne: "this one",
     instances: (n, m, v) => `${n} of ${m} instances apply version ${v}.`,
     ready: "ready", notReady: "not ready", draining: "draining", brakeIs: { on: "on", off: "off" }, brakeName: "Brake", relayName: "Relay", guardName: "Guard", savedName: "Split", savedIs: { yes: "saved", no: "NOT SAVED" },
+    sharedName: "Shared state", sharedUp: "answers", sharedDown: (why) => `DOWN: ${why}. Nothing changes at once; the brake works.`, figuresName: "Figures", figures: (n, m) => `of ${n} of ${m} instances`,
 
     tail: "Last transactions", tailNote: "Addresses are masked. Choose an id for the whole story.", skipped: (n) => `${count(n)} more were not shown.`, find: "Relay id, SES id or fingerprint", search: "Find", onlyFailures: "failures only", holdTail: "Hold", goTail: "Go on",
     id: "Id", route: "Route", outcome: "Result", trace: "Trace", close: "Close", attempt: (n) => `Attempt at ${n}`, refusal: "Refused recipient",
@@ -165,6 +166,7 @@ export const words = {
     fleet: "インスタンスと状態", instance: "インスタンス", version: "バージョン", state: "状態", behind: "未適用", upToDate: "適用済み", thisOne: "このリレー",
     instances: (n, m, v) => `${m}台中${n}台がバージョン ${v} を適用しています。`,
     ready: "稼働中", notReady: "準備中", draining: "停止処理中", brakeIs: { on: "作動中", off: "解除" }, brakeName: "ブレーキ", relayName: "リレー", guardName: "ガード", savedName: "振り分け", savedIs: { yes: "保存済み", no: "未保存" },
+    sharedName: "共有状態", sharedUp: "応答あり", sharedDown: (why) => `応答なし:${why}。直ちに影響はなく、ブレーキも使えます。`, figuresName: "集計", figures: (n, m) => `${m}台中${n}台の合計`,
 
     tail: "最近のトランザクション", tailNote: "アドレスは伏せています。IDを選ぶと詳細を表示します。", skipped: (n) => `他に ${count(n)} 件は表示していません。`, find: "リレーID、SES ID、フィンガープリント", search: "検索", onlyFailures: "失敗のみ", holdTail: "表示を止める", goTail: "表示を再開",
     id: "ID", route: "経路", outcome: "結果", trace: "追跡", close: "閉じる", attempt: (n) => `${n} への送信`, refusal: "拒否された宛先",
