@@ -34,10 +34,24 @@ func (m *Masker) AppendAddress(dst []byte, addr string) []byte {
 // split cuts an address at its last '@'; local parts may hold others in quotes.
 // A local part alone ("postmaster", RFC 5321 section 4.1.1.3) has no domain.
 func split(addr string) (local, domain string) {
-	if at := strings.LastIndexByte(addr, '@'); at >= 0 {
+	at := strings.LastIndexByte(addr, '@')
+	if wide, size := lastWideAt(addr[at+1:]); wide >= 0 {
+		wide += at + 1
+		return addr[:wide], addr[wide+size:]
+	}
+	if at >= 0 {
 		return addr[:at], addr[at+1:]
 	}
 	return addr, ""
+}
+
+// lastWideAt returns where the last full-width (U+FF20) or small (U+FE6B)
+// at-sign stands in s, and its length: what is before it is no domain.
+func lastWideAt(s string) (at, size int) {
+	if strings.IndexByte(s, 0xEF) < 0 { // the first byte of both; nearly every address ends here
+		return -1, 0
+	}
+	return max(strings.LastIndex(s, "\uFF20"), strings.LastIndex(s, "\uFE6B")), len("\uFF20")
 }
 
 // appendMasked appends the masked form of local@domain.

@@ -46,6 +46,8 @@ func TestAddress(t *testing.T) {
 		{"mail@mail.goo.ne.jp", "m***#@mail.goo.ne.jp", "#"},
 		{"postmaster", "p***#", "#"},
 		{"taro@", "t***#", "#"},
+		{"61.@0ｉｃｈｉｒｏ＠例え．ｊｐ", "***#@例え．ｊｐ", "#"}, // the later at-sign is the address's
+		{"taro﹫goo.ne.jp", "t***#@goo.ne.jp", "#"},
 		{"", "<>", "<>"},
 		{"<>", "<>", "<>"},
 	} {
