@@ -217,11 +217,19 @@ func quoted(s string) string {
 }
 
 // click clicks with the mouse, as a person does: what is covered or hidden is
-// not hit.
+// not hit. What a figure that arrives just then moves away from under the mouse
+// is clicked again.
 func (p *page) click(id string) {
 	p.Helper()
-	p.until("document.getElementById(%q) && !document.getElementById(%[1]q).disabled && document.getElementById(%[1]q).checkVisibility()", id)
-	p.run(chromedp.Click(chromedp.ID(id)))
+	for range 5 {
+		p.until("document.getElementById(%q) && !document.getElementById(%[1]q).disabled && document.getElementById(%[1]q).checkVisibility()", id)
+		eval[bool](p, "(window.hit = false, document.getElementById(%q).addEventListener('click', () => { window.hit = true; }, { capture: true, once: true }), true)", id)
+		p.run(chromedp.Click(chromedp.ID(id)))
+		if eval[bool](p, "window.hit") {
+			return
+		}
+	}
+	p.Fatalf("%s is not under the mouse", id)
 }
 
 // fill replaces what a field holds, by the keyboard.
