@@ -16,20 +16,21 @@ const module = "sesrelay/"
 
 // siblings says which packages of this module each package may import.
 var siblings = map[string][]string{
-	"internal/relay":     {},
-	"internal/mask":      {},
-	"internal/emf":       {},
-	"internal/tracing":   {"internal/relay"},
-	"internal/simulator": {},
-	"internal/smtp":      {"internal/relay"},
-	"internal/ses":       {"internal/relay"},
-	"internal/cuenote":   {"internal/relay"},
-	"internal/split":     {"internal/relay"},
-	"internal/fleet":     {"internal/split"},
-	"internal/ledger":    {"internal/relay"},
-	"internal/quota":     {"internal/relay"},
-	"internal/rollout":   {"internal/split"},
-	"internal/admin":     {"internal/relay", "internal/split", "internal/quota", "internal/rollout", "internal/mask"},
+	"internal/relay":       {},
+	"internal/mask":        {},
+	"internal/emf":         {},
+	"internal/tracing":     {"internal/relay"},
+	"internal/simulator":   {},
+	"internal/smtp":        {"internal/relay"},
+	"internal/ses":         {"internal/relay"},
+	"internal/cuenote":     {"internal/relay"},
+	"internal/split":       {"internal/relay"},
+	"internal/fleet":       {"internal/split"},
+	"internal/ledger":      {"internal/relay"},
+	"internal/quota":       {"internal/relay"},
+	"internal/suppression": {"internal/relay"},
+	"internal/rollout":     {"internal/split"},
+	"internal/admin":       {"internal/relay", "internal/split", "internal/quota", "internal/rollout", "internal/mask"},
 }
 
 // libraries says which packages may import a library; everything below the

@@ -112,7 +112,7 @@ mail to Amazon SES and the rest to Cuenote; the share changes while mail flows.
 	}
 	add("run", newServe(c), newDemo(c))
 	add("live", newSplit(c), newBrake(c), newRolloutCommand(c), newStatus(c), newTop(c), newTrace(c), newRoute(c))
-	add("set", newCheck(c), newPostfix(c), newToken(c))
+	add("set", newCheck(c), newPostfix(c), newSuppression(c), newToken(c))
 	root.AddCommand(newVersion(c), newConfigCommand(c))
 	root.SetOut(c.out) // which the completion command keeps from here
 	root.InitDefaultCompletionCmd()

@@ -9,13 +9,15 @@ import (
 // Account is the state of the simulated SES account: what an operator, AWS or a reviewer may change at any time.
 // The zero value is a healthy production account without a quota.
 type Account struct {
-	MaxSendRate      float64  `json:"max_send_rate"`      // recipients per second; 0 or -1 = unlimited
-	Max24HourSend    float64  `json:"max_24_hour_send"`   // recipients in rolling 24 hours; 0 or -1 = unlimited
-	SendingPaused    bool     `json:"sending_paused"`     // SendingEnabled is false, sending gives SendingPausedException
-	Suspended        bool     `json:"suspended"`          // EnforcementStatus is SHUTDOWN, sending gives AccountSuspendedException
-	Probation        bool     `json:"probation"`          // EnforcementStatus is PROBATION; sending goes on
-	Sandbox          bool     `json:"sandbox"`            // ProductionAccessEnabled is false: recipients must be verified too
-	PausedConfigSets []string `json:"paused_config_sets"` // configuration sets whose sending is switched off
+	MaxSendRate          float64  `json:"max_send_rate"`          // recipients per second; 0 or -1 = unlimited
+	Max24HourSend        float64  `json:"max_24_hour_send"`       // recipients in rolling 24 hours; 0 or -1 = unlimited
+	SendingPaused        bool     `json:"sending_paused"`         // SendingEnabled is false, sending gives SendingPausedException
+	Suspended            bool     `json:"suspended"`              // EnforcementStatus is SHUTDOWN, sending gives AccountSuspendedException
+	Probation            bool     `json:"probation"`              // EnforcementStatus is PROBATION; sending goes on
+	Sandbox              bool     `json:"sandbox"`                // ProductionAccessEnabled is false: recipients must be verified too
+	SuppressNothing      bool     `json:"suppress_nothing"`       // the account does not use its suppression list
+	SetSuppressesNothing bool     `json:"set_suppresses_nothing"` // nor does any configuration set, whatever the account does
+	PausedConfigSets     []string `json:"paused_config_sets"`     // configuration sets whose sending is switched off
 }
 
 func (a Account) enforcement() string {

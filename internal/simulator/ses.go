@@ -33,6 +33,9 @@ type SESConfig struct {
 	// account-wide.
 	NoCallLimit bool
 
+	// ReadObject opens "s3://bucket/key" for an import job; nil = every job fails for want of access.
+	ReadObject func(url string) (io.ReadCloser, error)
+
 	IdleTimeout time.Duration // an idle connection is closed after it, as AWS does; 0 = never
 
 	Latency Latency          // of SendEmail; may be changed later with SetLatency
@@ -49,22 +52,23 @@ const (
 
 // SES is a running endpoint of the SES v2 API. All methods may be called from any goroutine.
 type SES struct {
-	cfg      SESConfig
-	store    *Store
-	faults   *Faults
-	account  account
-	verifier verifier
-	sets     map[string]bool // nil = every name exists
-	mux      *http.ServeMux
-	listener *listener
-	server   *http.Server
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
-	pool     *x509.CertPool
-	lastID   atomic.Uint64
-	idPrefix string
-	outage   atomic.Bool // 503 to everything
-	requests atomic.Int64
+	cfg         SESConfig
+	store       *Store
+	faults      *Faults
+	account     account
+	verifier    verifier
+	suppression suppression
+	sets        map[string]bool // nil = every name exists
+	mux         *http.ServeMux
+	listener    *listener
+	server      *http.Server
+	ctx         context.Context // ends with Close
+	cancel      context.CancelFunc
+	pool        *x509.CertPool
+	lastID      atomic.Uint64
+	idPrefix    string
+	outage      atomic.Bool // 503 to everything
+	requests    atomic.Int64
 
 	mu      sync.Mutex // guards all below
 	rng     *rand.Rand
@@ -88,6 +92,7 @@ func NewSES(cfg SESConfig) (*SES, error) {
 		idPrefix: fmt.Sprintf("%08x", rand.Uint32()),
 	}
 	s.account.set(cfg.Account)
+	s.suppression.list, s.suppression.jobs = map[string]string{}, map[string]*importJob{}
 	if cfg.ConfigurationSets != nil {
 		s.sets = map[string]bool{}
 		for _, name := range cfg.ConfigurationSets {

@@ -12,10 +12,13 @@ const (
 	AtAccount          = "account"           // GetAccount
 	AtIdentity         = "identity"          // GetEmailIdentity, ListEmailIdentities
 	AtConfigurationSet = "configuration-set" // GetConfigurationSet
+	AtSuppression      = "suppression"       // CreateImportJob, GetImportJob, PutSuppressedDestination
 )
 
 // SESStages returns the closed list of stages of the SES hop.
-func SESStages() []string { return []string{AtSend, AtAccount, AtIdentity, AtConfigurationSet} }
+func SESStages() []string {
+	return []string{AtSend, AtAccount, AtIdentity, AtConfigurationSet, AtSuppression}
+}
 
 // Faults of the SES hop that are answers: nothing is recorded, except by FaultErrorAfterRecord.
 const (

@@ -21,6 +21,9 @@ func (s *SES) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v2/email/list-identities", s.read(AtIdentity, s.listIdentities))
 	mux.HandleFunc("GET /v2/email/identities/{id}", s.read(AtIdentity, s.getIdentity))
 	mux.HandleFunc("GET /v2/email/configuration-sets/{name}", s.read(AtConfigurationSet, s.getConfigurationSet))
+	mux.HandleFunc("POST /v2/email/import-jobs", s.read(AtSuppression, s.createImportJob))
+	mux.HandleFunc("GET /v2/email/import-jobs/{id}", s.read(AtSuppression, s.getImportJob))
+	mux.HandleFunc("PUT /v2/email/suppression/addresses", s.read(AtSuppression, s.putSuppressedDestination))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, apiError{http.StatusNotFound, "UnknownOperationException", "The simulator does not know " + r.Method + " " + r.URL.Path + "."})
 	})
@@ -104,7 +107,7 @@ func (s *slowReader) Read(b []byte) (int, error) {
 	return s.r.Read(b[:min(int64(len(b)), s.piece)])
 }
 
-// read wraps a call that only reads: its signature, the account-wide limit, and its faults.
+// read wraps a call that is not sending: its signature, the account-wide limit, and its faults.
 func (s *SES) read(at string, call http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, ok := s.readBody(w, r, at)

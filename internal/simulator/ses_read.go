@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// suppressing are the reasons for which mail to an address of the suppression list is not sent.
+type suppressing struct{ SuppressedReasons []string }
+
 // getAccount is GET /v2/email/account. -1 stands for unlimited, as Max24HourSend has it in the real API.
 func (s *SES) getAccount(w http.ResponseWriter, _ *http.Request) {
 	type quota struct{ Max24HourSend, MaxSendRate, SentLast24Hours float64 }
@@ -15,14 +18,19 @@ func (s *SES) getAccount(w http.ResponseWriter, _ *http.Request) {
 		}
 		return v
 	}
+	reasons := suppressing{[]string{"BOUNCE", "COMPLAINT"}}
+	if state.SuppressNothing {
+		reasons.SuppressedReasons = []string{}
+	}
 	answer(w, http.StatusOK, struct {
 		DedicatedIpAutoWarmupEnabled bool
 		EnforcementStatus            string
 		ProductionAccessEnabled      bool
 		SendQuota                    quota
 		SendingEnabled               bool
+		SuppressionAttributes        suppressing
 	}{
-		EnforcementStatus: state.enforcement(), ProductionAccessEnabled: !state.Sandbox,
+		SuppressionAttributes: reasons, EnforcementStatus: state.enforcement(), ProductionAccessEnabled: !state.Sandbox,
 		SendingEnabled: !state.SendingPaused && !state.Suspended,
 		SendQuota: quota{unlimited(state.Max24HourSend), unlimited(state.MaxSendRate),
 			float64(s.SentLast24Hours())},
@@ -95,10 +103,15 @@ func (s *SES) getConfigurationSet(w http.ResponseWriter, r *http.Request) {
 	type options struct{ SendingEnabled bool }
 	type reputation struct{ ReputationMetricsEnabled bool }
 	state := s.account.get()
+	var suppression *suppressing // nil = as the account does
+	if state.SetSuppressesNothing {
+		suppression = &suppressing{[]string{}}
+	}
 	_, sending := s.checkConfigurationSets(state, name)
 	answer(w, http.StatusOK, struct {
 		ConfigurationSetName string
 		SendingOptions       options
 		ReputationOptions    reputation
-	}{name, options{sending}, reputation{true}})
+		SuppressionOptions   *suppressing `json:",omitempty"`
+	}{name, options{sending}, reputation{true}, suppression})
 }
