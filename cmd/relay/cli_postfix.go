@@ -94,8 +94,7 @@ func postfixLines(cfg *config.Config, o postfixOptions) ([]string, error) {
 	}
 	s := &script{directory: o.directory}
 	s.comment("Points a Postfix server at the relay's listener %s (%s, tls: %s).", l.Address, l.Protocol, l.TLS)
-	s.comment("Keep the old main.cf under a name that a second run does not overwrite:")
-	s.comment("  cp -p /etc/postfix/main.cf /etc/postfix/main.cf.backup.$(date +%%Y%%m%%dT%%H%%M%%S)")
+	s.backup()
 	s.nextHop(l, hosts)
 	s.lookup(l, hosts)
 	s.tls(l, hosts)

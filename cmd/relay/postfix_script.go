@@ -29,6 +29,26 @@ func (s *script) postconf() string {
 	return "postconf -c " + shellQuote(s.directory)
 }
 
+// backup keeps both files as they were before the first run. A second run keeps
+// those, and not what the first has written.
+func (s *script) backup() {
+	directory := s.directory
+	if directory == "" {
+		directory = "/etc/postfix"
+	}
+	from := shellQuote(directory)
+	s.comment("The files as they were, kept once. All of this is taken back, mail in the queue included, by one command:")
+	s.comment("  cd %s && cp -p main.cf.before-relay main.cf && cp -p master.cf.before-relay master.cf && %s reload", from, s.postfix())
+	s.lines = append(s.lines, fmt.Sprintf(`for f in main.cf master.cf; do test -e %[1]s/$f.before-relay || cp -p %[1]s/$f %[1]s/$f.before-relay; done`, from))
+}
+
+func (s *script) postfix() string {
+	if s.directory == "" {
+		return "postfix"
+	}
+	return "postfix -c " + shellQuote(s.directory)
+}
+
 // nextHop sends everything that is not local to the relay.
 func (s *script) nextHop(l config.Listener, hosts []string) {
 	if l.Protocol == "lmtp" {
