@@ -55,7 +55,7 @@ func directSink(ctx context.Context, dir string, secure bool, o directOptions, o
 	defer p.stop(5 * time.Second)
 	bag := newMailbag(mailbag{run: "direct", sizes: distribution{{o.Size, 1}}, recipients: distribution{{1, 1}}, senders: 1000, senderDomain: senderDomain})
 	if secure {
-		smtp := &pool{target: &target{Address: addrs.Cuenote, Hello: "direct.example", Timeout: 10 * time.Second}, reuse: reuse{For: time.Hour}}
+		smtp := &pool{target: &target{Addresses: []string{addrs.Cuenote}, Hello: "direct.example", Timeout: 10 * time.Second}, reuse: reuse{For: time.Hour}}
 		err := directTo(ctx, "Cuenote by SMTP, pipelined", p, o, out, func(seq int) error {
 			return smtp.deliver(bag.mail(seq, time.Now()), 1).Err
 		})

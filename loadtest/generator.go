@@ -15,7 +15,7 @@ import (
 // load is what the generator offers and to whom.
 type load struct {
 	Schedule schedule
-	Target   target
+	Target   *target
 	Reuse    reuse
 	Clients  int // connections at most
 	Room     int // starts that may wait for a client
@@ -36,7 +36,7 @@ type generator struct {
 
 func newGenerator(l load) *generator {
 	g := &generator{load: l, bag: newMailbag(l.Mail), rec: newRecorder(l.Schedule)}
-	g.pool = &pool{target: &g.Target, reuse: l.Reuse}
+	g.pool = &pool{target: g.Target, reuse: l.Reuse}
 	g.loop = &openLoop{clients: l.Clients, room: l.Room, send: g.send, dropped: g.rec.drop}
 	return g
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,10 +14,19 @@ import (
 	"sesrelay/internal/simulator"
 )
 
-// relayCounters reads from the relay's /metrics what only it can know: SES's
+// relayCounters reads from the relays' /metrics what only they can know: SES's
 // errors, and how many mails had an end that nobody knows.
-func (st *stand) relayCounters(ctx context.Context, r *result) error {
-	req, err := http.NewRequestWithContext(ctx, "GET", st.relay.API+"/metrics", nil)
+func (st *stand) relayCounters(ctx context.Context, r *result) (err error) {
+	r.SESErrors = map[string]float64{}
+	for _, relay := range st.relays.alive() {
+		err = errors.Join(err, relay.counters(ctx, r))
+	}
+	return err
+}
+
+// counters adds one relay's to a result.
+func (p *relayProcess) counters(ctx context.Context, r *result) error {
+	req, err := http.NewRequestWithContext(ctx, "GET", p.API+"/metrics", nil)
 	if err != nil {
 		return err
 	}
@@ -29,11 +39,10 @@ func (st *stand) relayCounters(ctx context.Context, r *result) error {
 		return fmt.Errorf("relay: metrics: %s", res.Status)
 	}
 	list, err := readCounters(res.Body, "relay_ses_errors_total", "relay_messages_total")
-	r.SESErrors = map[string]float64{}
 	for _, c := range list {
 		switch {
 		case c.name == "relay_ses_errors_total" && c.value > 0:
-			r.SESErrors[c.label("class")] = c.value
+			r.SESErrors[c.label("class")] += c.value
 		case c.name == "relay_messages_total" && c.label("outcome") == "unknown":
 			r.UnknownEnds += int(c.value)
 		}

@@ -33,6 +33,8 @@ type options struct {
 	Seed                  uint64
 	Thresholds            []string
 	JSON, Quiet           bool
+	Instances             int           // relays
+	Shared                bool          // state in Redis for one relay, too
 	QuotaRate             float64       // scenario quota
 	Outage                time.Duration // scenario outage
 	From, To, By, KneeP99 float64       // scenario ramp
@@ -54,13 +56,16 @@ func usual() *options {
 		Clients: 1000, Room: 10_000, Attempts: 1, Backoff: 2 * time.Second,
 		Protocol: "smtp", TLS: "none", Probe: true,
 		Idle: 2 * time.Second, ReuseFor: 60 * time.Second,
-		SESTLS: true, SESLatency: "80ms,250ms", CuenoteLatency: "30ms,150ms", Seed: 1,
+		Instances: 1,
+		SESTLS:    true, SESLatency: "80ms,250ms", CuenoteLatency: "30ms,150ms", Seed: 1,
 	}
 }
 
 func (o *options) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.Relay, "relay", o.Relay, "the relay's binary, `FILE`")
+	f.IntVar(&o.Instances, "instances", o.Instances, "relays that share their state in a redis-server of the run's own; connections take turns")
+	f.BoolVar(&o.Shared, "shared-state", o.Shared, "the state of one relay is in Redis, too")
 	f.StringVar(&o.Out, "out", o.Out, "`FOLDER` for report and JSON")
 	f.Float64Var(&o.Rate, "rate", o.Rate, "mails per second")
 	f.DurationVar(&o.For, "for", o.For, "measured time")
@@ -108,6 +113,8 @@ func (o *options) check() error {
 		return fmt.Errorf("--warmup is not negative, and --percent is 0 to 100")
 	case o.Clients < 1 || o.Room < 0 || o.Attempts < 1 || o.Attempts > 200 || o.Senders < 1:
 		return fmt.Errorf("--clients, --attempts and --senders are 1 or more, --attempts at most 200, --room is not negative")
+	case o.Instances < 1 || o.Instances > 32:
+		return fmt.Errorf("--instances %d: 1 to 32", o.Instances)
 	case o.Protocol != "smtp" && o.Protocol != "lmtp":
 		return fmt.Errorf("--protocol %q: smtp or lmtp", o.Protocol)
 	case o.TLS != "none" && o.TLS != "starttls" && o.TLS != "implicit":

@@ -96,6 +96,12 @@ func (r *result) special() (list []setting) {
 		list = append(list, setting{"outage", fmt.Sprintf("SES away for %.1f s: %d mails took Cuenote, %d were deferred, %d of them with an unknown end; back on SES after %.1f s, share as before after %.1f s",
 			o.Seconds, o.OnCuenote, o.Deferred, o.Unknown, o.ReturnSeconds, o.WholeSeconds)})
 	}
+	if f := r.Fleet; f != nil {
+		list = append(list, setting{"fleet", f.String()})
+	}
+	if len(r.PerInstance) > 1 {
+		list = append(list, setting{"instances", fmt.Sprintf("%v transactions; %.2f Redis commands a mail", r.PerInstance, r.RedisPerMail)})
+	}
 	if k := r.Knee; k != nil {
 		text := fmt.Sprintf("%.0f mails/s (p99 %.0f ms)", k.Rate, k.P99)
 		if !k.Reached {
@@ -146,8 +152,16 @@ func (o *options) settings() []setting {
 		{"Client", fmt.Sprintf("%s, TLS %s, AUTH %t; up to %d connections, idle %s, reused for %s, RSET probe %t", o.Protocol, o.TLS, o.Auth, o.Clients, o.Idle, o.ReuseFor, o.Probe)},
 		{"Simulated SES", fmt.Sprintf("%s, latency %s", scheme(o.SESTLS), o.SESLatency)},
 		{"Simulated Cuenote", "SMTP, latency " + o.CuenoteLatency},
+		{"Relays", o.relays()},
 		{"Attempts", fmt.Sprintf("%d, %s apart", o.Attempts, o.Backoff)},
 	}
+}
+
+func (o *options) relays() string {
+	if o.Instances == 1 && !o.Shared {
+		return "1, state in memory"
+	}
+	return fmt.Sprintf("%d, state in Redis", o.Instances)
 }
 
 func scheme(secure bool) string {

@@ -63,6 +63,12 @@ func (p *process) stop(patience time.Duration) error {
 	}
 }
 
+// kill ends the process at once, as a machine that fails does.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
 // ended says that the process is gone, and why.
 func (p *process) ended() error {
 	select {

@@ -19,20 +19,24 @@ import (
 // keeps its default, so that ledger, quota, log and metrics are on.
 type relayOptions struct {
 	Binary  string
+	Name    string // first label of its hostname, which tells instances apart; "" = relay
+	Keys    string // folder of relay.crt and relay.key; "" = the relay's own
+	Redis   string // URL; "" = state in memory
 	Percent float64
 	LMTP    bool
-	TLS     string // none, starttls, implicit
-	Users   string // users_file, "" = none
-	SES     string // endpoint
-	Cuenote string // address
-	CAFile  string // of the SES endpoint; "" = http
-	Extra   string // further sections of the configuration
+	TLS     string   // none, starttls, implicit
+	Users   string   // users_file, "" = none
+	SES     string   // endpoint
+	Cuenote string   // address
+	CAFile  string   // of the SES endpoint; "" = http
+	Extra   string   // further sections of the configuration
+	Ports   []string // addresses for SMTP and the API; nil = free ones
 }
 
 // relayProcess is the relay under test.
 type relayProcess struct {
 	*process
-	binary  string
+	options relayOptions
 	SMTP    string // address
 	API     string // base URL
 	logFile string
@@ -41,13 +45,15 @@ type relayProcess struct {
 // startRelay writes a configuration into dir, starts "relay serve" on it and
 // waits until it is ready.
 func startRelay(ctx context.Context, dir string, o relayOptions) (*relayProcess, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
+	var err error
+	if o.Ports == nil {
+		if o.Ports, err = freePorts(2); err != nil {
+			return nil, err
+		}
 	}
-	r := &relayProcess{binary: o.Binary, SMTP: ports[0], API: "http://" + ports[1], logFile: filepath.Join(dir, "relay.log")}
+	r := &relayProcess{options: o, SMTP: o.Ports[0], API: "http://" + o.Ports[1], logFile: filepath.Join(dir, "relay.log")}
 	file := filepath.Join(dir, "relay.yaml")
-	if err := os.WriteFile(file, relayConfig(dir, ports[0], ports[1], o), 0o600); err != nil {
+	if err := os.WriteFile(file, relayConfig(dir, o), 0o600); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(o.Binary, "serve", "--config", file)
@@ -67,24 +73,31 @@ func startRelay(ctx context.Context, dir string, o relayOptions) (*relayProcess,
 	return r, nil
 }
 
-func relayConfig(dir, smtp, admin string, o relayOptions) []byte {
+func relayConfig(dir string, o relayOptions) []byte {
 	protocol := "smtp"
 	if o.LMTP {
 		protocol = "lmtp"
 	}
+	if o.Name == "" {
+		o.Name = "relay"
+	}
+	if o.Keys == "" {
+		o.Keys = dir
+	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `hostname: relay.loadtest.example
+	fmt.Fprintf(&b, `hostname: %s.loadtest.example
 listeners:
   - {address: "%s", protocol: %s, tls: %s}
 split: {ses_percent: %s}
 ses: {endpoint: "%s", identities: [%s]}
 cuenote: {address: "%s"}
-state: {file: "%s"}
+state: {file: "%s", redis: "%s"}
 drain: {grace: 0s, deadline: 30s}
 admin: {address: "%s"}
-`, smtp, protocol, o.TLS, strconv.FormatFloat(o.Percent, 'f', -1, 64), o.SES, senderDomain, o.Cuenote, filepath.Join(dir, "split.json"), admin)
+`, o.Name, o.Ports[0], protocol, o.TLS, strconv.FormatFloat(o.Percent, 'f', -1, 64), o.SES, senderDomain, o.Cuenote,
+		filepath.Join(dir, "split.json"), o.Redis, o.Ports[1])
 	if o.TLS != "none" {
-		fmt.Fprintf(&b, "tls: {certificate_file: %q, key_file: %q}\n", filepath.Join(dir, "relay.crt"), filepath.Join(dir, "relay.key"))
+		fmt.Fprintf(&b, "tls: {certificate_file: %q, key_file: %q}\n", filepath.Join(o.Keys, "relay.crt"), filepath.Join(o.Keys, "relay.key"))
 	}
 	if o.Users != "" {
 		fmt.Fprintf(&b, "access: {networks: [], users_file: %q}\n", o.Users)
@@ -111,7 +124,7 @@ func (r *relayProcess) ready(ctx context.Context) error {
 
 // setSplit changes the live split as an operator does.
 func (r *relayProcess) setSplit(ctx context.Context, percent float64, reason string) error {
-	cmd := exec.CommandContext(ctx, r.binary, "split", "set", strconv.FormatFloat(percent, 'f', -1, 64),
+	cmd := exec.CommandContext(ctx, r.options.Binary, "split", "set", strconv.FormatFloat(percent, 'f', -1, 64),
 		"--reason", reason, "--api", r.API)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("relay split set %g: %w: %s", percent, err, bytes.TrimSpace(out))

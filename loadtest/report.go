@@ -68,6 +68,8 @@ func (r *result) tiles() []tile {
 		list = append(list, tile{Value: fmt.Sprintf("%.0f", 1000*slowestChange(r)), Unit: "ms", Label: "slowest split change", Note: "from command to deliveries", Bad: r.failed("effect")})
 	case r.Quota != nil:
 		list = append(list, tile{Value: fmt.Sprintf("%.0f", r.Quota.UsePercent), Unit: "%", Label: "of the allowed SES rate", Note: fmt.Sprintf("%d seconds over", r.Quota.SecondsOver), Bad: r.failed("quota-over", "quota-use")})
+	case r.Fleet != nil:
+		list = append(list, tile{Value: number(round(r.Fleet.FailingSeconds, 1)), Unit: "s", Label: "with failures after the kill", Note: fmt.Sprintf("%d mails were in flight there", r.Fleet.InFlight), Bad: r.failed("failing", "needless")})
 	case r.Outage != nil:
 		list = append(list, tile{Value: number(round(r.Outage.ReturnSeconds, 1)), Unit: "s", Label: "until back on SES", Note: fmt.Sprintf("after %.0f s away", r.Outage.Seconds), Bad: r.failed("return")})
 	}

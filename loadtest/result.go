@@ -34,14 +34,17 @@ type result struct {
 	SESErrors      map[string]float64  `json:"ses_errors"`          // that the relay counted, by class
 	Reconciliation *reconciliation     `json:"reconciliation"`
 	Processes      []processResult     `json:"processes"`
-	OtherCores     float64             `json:"other_cores"` // CPU that everything else on the machine used meanwhile
-	Connections    int64               `json:"connections"` // that the generator opened
-	Stale          int64               `json:"stale"`       // of those, found closed when they were to be used again
+	PerInstance    []int               `json:"per_instance,omitempty"`   // transactions of each relay, when there are several
+	RedisPerMail   float64             `json:"redis_per_mail,omitempty"` // commands that Redis processed for one mail, those inside scripts included
+	OtherCores     float64             `json:"other_cores"`              // CPU that everything else on the machine used meanwhile
+	Connections    int64               `json:"connections"`              // that the generator opened
+	Stale          int64               `json:"stale"`                    // of those, found closed when they were to be used again
 	Steps          []stepResult        `json:"steps,omitempty"`
 	Changes        []changeResult      `json:"changes,omitempty"`
 	Quota          *quotaResult        `json:"quota,omitempty"`
 	Outage         *outageResult       `json:"outage,omitempty"`
 	Knee           *kneeResult         `json:"knee,omitempty"`
+	Fleet          *fleetResult        `json:"fleet,omitempty"`
 	Drift          *driftResult        `json:"drift,omitempty"`
 	Samples        []sample            `json:"samples"`
 	Marks          []mark              `json:"marks,omitempty"`

@@ -21,19 +21,22 @@ func execute(ctx context.Context, sc *scenario, o *options, l limits) (_ *result
 	r := &result{Scenario: sc.Name, Title: sc.Title, Started: time.Now(), Command: strings.Join(os.Args, " "),
 		Machine: thisMachine(), Settings: o.settings(), Warmup: st.warmup().Seconds()}
 	before, busy := st.usages(), busyTime()
+	commands := st.redis.commands(ctx)
 	if err := st.traffic(ctx, r); err != nil {
 		return nil, err
 	}
-	if err := st.relay.ended(); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, lastLines(st.relay.logFile))
+	if err := st.relays.ended(); err != nil {
+		return nil, err
 	}
 	// What follows is needed after Ctrl-C, too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	st.account(r, before, busy)
+	commands = st.redis.commands(ctx) - commands
 	if err := st.collect(ctx, r); err != nil {
 		return nil, err
 	}
+	r.RedisPerMail = float64(commands) / float64(max(r.Mails.Started, 1))
 	r.Thresholds = l.judge(r)
 	r.Passed = true
 	for _, v := range r.Thresholds {
@@ -101,10 +104,14 @@ func (st *stand) warmup() (d time.Duration) {
 	return d
 }
 
-// usages are the CPU and memory of the three processes, by name.
+// usages are the CPU and memory of the processes, by name; of the relays together.
 func (st *stand) usages() map[string]usage {
-	list := map[string]usage{}
-	for name, pid := range map[string]int{"relay": st.relay.pid(), "sink": st.sink.pid(), "generator": os.Getpid()} {
+	list := map[string]usage{"relay": st.relays.usage()}
+	pids := map[string]int{"sink": st.sink.pid(), "generator": os.Getpid()}
+	if st.redis != nil {
+		pids["redis"] = st.redis.pid()
+	}
+	for name, pid := range pids {
 		if u, err := readUsage(pid); err == nil {
 			list[name] = u
 		}
@@ -116,7 +123,10 @@ func (st *stand) usages() map[string]usage {
 func (st *stand) account(r *result, before map[string]usage, busy time.Duration) {
 	after, others := st.usages(), busyTime()-busy
 	mails := float64(st.gen.rec.total.finished())
-	for _, name := range []string{"relay", "sink", "generator"} {
+	for _, name := range []string{"relay", "redis", "sink", "generator"} {
+		if _, ok := after[name]; !ok {
+			continue
+		}
 		cpu := after[name].CPU - before[name].CPU
 		others -= cpu
 		p := processResult{Name: name, CPU: cpu.Seconds(), Cores: cpu.Seconds() / r.Seconds, PeakMiB: float64(after[name].PeakRSS) / (1 << 20)}
@@ -133,7 +143,7 @@ func (st *stand) collect(ctx context.Context, r *result) (err error) {
 	rec := st.gen.rec
 	r.Mails, r.Failures = rec.total, rec.errors
 	r.Latency, r.Service, r.Lag = timesOf(rec.latency), timesOf(rec.service), timesOf(rec.lag)
-	added, err := addedTimes(st.relay.logFile, rec.from)
+	added, err := st.relays.addedTimes(rec.from)
 	if err != nil {
 		return err
 	}
@@ -155,6 +165,11 @@ func (st *stand) collect(ctx context.Context, r *result) (err error) {
 		return err
 	}
 	r.Anomalies, r.TakenBack = anomalyKinds(st.after.Anomalies)
+	if len(st.relays.list) > 1 {
+		if r.PerInstance, err = st.relays.perInstance(); err != nil {
+			return err
+		}
+	}
 	if err := st.relayCounters(ctx, r); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func without(name string, l limits) limits {
 }
 
 func scenarios() []*scenario {
-	return []*scenario{hundredThousand(), ramp(), splitChange(), quotaScenario(), outage(), soak()}
+	return []*scenario{hundredThousand(), ramp(), splitChange(), quotaScenario(), outage(), fleetScenario(), soak()}
 }
 
 // defaults are the scenario's options before the command line is read.

@@ -9,20 +9,23 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
 // target is where mail goes, and how the client speaks to it.
 type target struct {
-	Address  string
-	LMTP     bool
-	TLS      string // none, starttls, implicit
-	TLSOwn   *tls.Config
-	User     string // "" = no AUTH
-	Password string
-	Hello    string        // EHLO argument
-	Probe    bool          // RSET before a connection is used again, as Postfix does
-	Timeout  time.Duration // of a whole transaction
+	Addresses []string // one for each instance; connections take turns
+	LMTP      bool
+	TLS       string // none, starttls, implicit
+	TLSOwn    *tls.Config
+	User      string // "" = no AUTH
+	Password  string
+	Hello     string        // EHLO argument
+	Probe     bool          // RSET before a connection is used again, as Postfix does
+	Timeout   time.Duration // of a whole transaction
+
+	turn atomic.Uint32
 }
 
 // session is one SMTP or LMTP connection.
@@ -52,9 +55,22 @@ type replyError struct {
 
 func (e *replyError) Error() string { return fmt.Sprintf("%s: %d %s", e.After, e.Code, e.Text) }
 
+// dial connects to the next address in turn, and to the ones after it when it
+// refuses, as Postfix does with several hosts in relayhost.
+func (t *target) dial() (conn net.Conn, err error) {
+	turn := t.turn.Add(1)
+	for i := range t.Addresses {
+		address := t.Addresses[(int(turn)+i)%len(t.Addresses)]
+		if conn, err = net.DialTimeout("tcp", address, t.Timeout); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
+}
+
 // open connects, greets, and secures and authenticates as the target wants.
 func (t *target) open() (*session, error) {
-	conn, err := net.DialTimeout("tcp", t.Address, t.Timeout)
+	conn, err := t.dial()
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func hop(t *testing.T, cfg simulator.SMTPConfig, change func(*target)) (*simulat
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	tg := &target{Address: s.Addr(), TLS: "none", Hello: "client.example", Probe: true, Timeout: 5 * time.Second}
+	tg := &target{Addresses: []string{s.Addr()}, TLS: "none", Hello: "client.example", Probe: true, Timeout: 5 * time.Second}
 	if change != nil {
 		change(tg)
 	}

@@ -124,10 +124,27 @@ func TestSmokeSplitChange(t *testing.T) {
 	}
 }
 
+// TestSmokeFleet: one of three is killed and comes back; nothing is lost, and
+// what was in flight there may be left open by so few attempts.
+func TestSmokeFleet(t *testing.T) {
+	t.Parallel()
+	r := smoke(t, append([]string{"fleet", "--rate", "100", "--for", "6s", "--attempts", "2", "--backoff", "1s"},
+		off("rate", "split", "failing", "notice", "open", "unconfirmed")...)...)
+	if r.Fleet == nil || r.Fleet.AwaySeconds < 1.5 || r.Fleet.AwaySeconds > 10 {
+		t.Fatalf("%+v", r.Fleet)
+	}
+	if len(r.PerInstance) != 3 || min(r.PerInstance[0], r.PerInstance[1], r.PerInstance[2]) == 0 {
+		t.Errorf("transactions of each: %v", r.PerInstance)
+	}
+	if redis := r.process("redis"); redis.PeakMiB == 0 || r.RedisPerMail == 0 {
+		t.Errorf("redis: %+v, %v commands a mail", redis, r.RedisPerMail)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"100k", "--rate", "0"}, {"100k", "--sizes", "x"}, {"100k", "--relay", "/nowhere"}, {"100k", "--threshold", "nothing=1"},
-		{"100k", "--auth"}, {"100k", "--nonsense"}, {"100k", "--ses-latency", "soon"}, {"direct", "--clients", "0"},
+		{"100k", "--auth"}, {"100k", "--nonsense"}, {"100k", "--ses-latency", "soon"}, {"direct", "--clients", "0"}, {"100k", "--instances", "0"},
 	} {
 		if code := run(args); code != exitUsage {
 			t.Errorf("%v: exit code %d, want %d", args, code, exitUsage)

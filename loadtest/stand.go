@@ -29,7 +29,8 @@ type stand struct {
 	sink    *process
 	addrs   sinkAddresses
 	control sinkClient
-	relay   *relayProcess
+	redis   *redisProcess // nil = the relay's state is in its memory
+	relays  *fleet
 	gen     *generator
 	halt    context.CancelFunc // ends the load early
 	samples []sample
@@ -37,6 +38,7 @@ type stand struct {
 
 	changes    []change  // scenario split-change
 	gone, back time.Time // scenario outage
+	kill       *killing  // scenario fleet
 
 	mu    sync.Mutex // guards marks
 	marks []mark
@@ -55,16 +57,19 @@ func setUp(ctx context.Context, sc *scenario, o *options) (*stand, error) {
 	if err := errors.Join(st.startSink(ctx), st.prepareHops(ctx)); err != nil {
 		return nil, errors.Join(err, st.tearDown())
 	}
-	if err := st.startRelay(ctx); err != nil {
+	if err := st.startRelays(ctx); err != nil {
 		return nil, errors.Join(err, st.tearDown())
 	}
 	return st, nil
 }
 
-// tearDown ends what was started, relay first, and removes the folder.
+// tearDown ends what was started, relays first, and removes the folder.
 func (st *stand) tearDown() (err error) {
-	if st.relay != nil {
-		err = st.relay.stop(35 * time.Second)
+	if st.relays != nil {
+		err = st.relays.stop()
+	}
+	if st.redis != nil {
+		err = errors.Join(err, st.redis.stop(5*time.Second))
 	}
 	if st.sink != nil {
 		err = errors.Join(err, st.sink.stop(5*time.Second))
@@ -145,20 +150,27 @@ func (st *stand) prepareHops(ctx context.Context) error {
 		st.control.set(ctx, "cuenote", sinkState{Latency: &cuenote}))
 }
 
-// startRelay starts the relay and makes the generator that will send to it.
-func (st *stand) startRelay(ctx context.Context) error {
+// startRelays starts the relay, or several, and makes the generator that will
+// send to them.
+func (st *stand) startRelays(ctx context.Context) error {
 	o := st.opts
 	l, err := o.load()
 	if err != nil {
 		return err
 	}
-	ro := relayOptions{Binary: o.Relay, Percent: o.Percent, LMTP: o.Protocol == "lmtp", TLS: o.TLS,
+	ro := relayOptions{Binary: o.Relay, Percent: o.Percent, LMTP: o.Protocol == "lmtp", TLS: o.TLS, Keys: st.dir,
 		SES: st.addrs.SES, Cuenote: st.addrs.Cuenote}
+	if o.Instances > 1 || o.Shared {
+		if st.redis, err = startRedis(ctx, st.dir); err != nil {
+			return err
+		}
+		ro.Redis = st.redis.URL
+	}
 	if o.SESTLS {
 		ro.CAFile = st.certificate()
 	}
 	l.Schedule = st.plan
-	l.Target = target{LMTP: ro.LMTP, TLS: o.TLS, Hello: "mta1." + senderDomain, Probe: o.Probe, Timeout: 130 * time.Second}
+	l.Target = &target{LMTP: ro.LMTP, TLS: o.TLS, Hello: "mta1." + senderDomain, Probe: o.Probe, Timeout: 130 * time.Second}
 	if o.TLS != "none" {
 		if l.Target.TLSOwn, err = writeCertificate(st.dir); err != nil {
 			return err
@@ -170,10 +182,10 @@ func (st *stand) startRelay(ctx context.Context) error {
 			return err
 		}
 	}
-	if st.relay, err = startRelay(ctx, st.dir, ro); err != nil {
+	if st.relays, err = startFleet(ctx, st.dir, o.Instances, ro); err != nil {
 		return err
 	}
-	l.Target.Address = st.relay.SMTP
+	l.Target.Addresses = st.relays.addresses()
 	l.Mail.run = fmt.Sprintf("lt%x", time.Now().UnixMilli())
 	st.gen = newGenerator(l)
 	return nil

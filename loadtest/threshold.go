@@ -22,6 +22,9 @@ var measures = map[string]measure{
 	"lost":            {Title: "Recipients lost", Read: func(r *result) float64 { return float64(r.Reconciliation.Lost) }},
 	"duplicated":      {Title: "Recipients served twice", Read: func(r *result) float64 { return float64(r.Reconciliation.Duplicated) }},
 	"avoidable":       {Title: "Served twice without need", Read: func(r *result) float64 { return float64(max(r.Reconciliation.Duplicated-r.UnknownEnds, 0)) }},
+	"needless":        {Title: "Served twice, and not in flight at the kill", Read: func(r *result) float64 { return float64(max(r.Reconciliation.Duplicated-r.Fleet.InFlight, 0)) }},
+	"notice":          {Title: "The others know that an instance is gone", Unit: "s", Read: noticed},
+	"failing":         {Title: "Seconds with failures after the kill", Unit: "s", Read: func(r *result) float64 { return r.Fleet.FailingSeconds }},
 	"unexpected":      {Title: "Deliveries nobody sent", Read: func(r *result) float64 { return float64(r.Reconciliation.Unexpected) }},
 	"unconfirmed":     {Title: "Delivered without the client being told", Read: func(r *result) float64 { return float64(r.Reconciliation.Unconfirmed) }},
 	"anomalies":       {Title: "Protocol errors seen by Cuenote", Read: func(r *result) float64 { return float64(sum(r.Anomalies)) }},
@@ -87,7 +90,7 @@ func (sc *scenario) thresholds(changes []string) (limits, error) {
 }
 
 // special are the measures that only some scenarios have.
-var special = []string{"split", "effect", "avoidable", "quota-over", "quota-throttled", "quota-use", "return", "drift-rss", "drift-cpu", "knee"}
+var special = []string{"split", "effect", "avoidable", "quota-over", "quota-throttled", "quota-use", "return", "needless", "notice", "failing", "drift-rss", "drift-cpu", "knee"}
 
 // measures says whether the scenario measures it: everything but what is
 // special to another scenario.
@@ -135,6 +138,14 @@ func chance(s splitResult) float64 {
 		return 0
 	}
 	return math.Round(330*math.Sqrt(p*(1-p)/n)*100) / 100
+}
+
+// noticed is infinite when nobody noticed.
+func noticed(r *result) float64 {
+	if r.Fleet.NoticeSeconds < 0 {
+		return math.Inf(1)
+	}
+	return r.Fleet.NoticeSeconds
 }
 
 // slowestChange is the longest time to effect.
