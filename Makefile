@@ -62,6 +62,7 @@ chaos: ## minutes of failures: shared state, both next hops, instances, Redis, d
 		-run '^(TestConservation|TestFleetConservation|TestKill|TestDrainUnderLoad|TestOutOfDescriptors)$$'
 	E2E_LONG=1 PATH="$$PWD/.cache/venv/bin:$$PATH:/usr/sbin" $(GO) test -timeout 30m -v ./test/e2e -run '^(TestAbuse|TestMemoryLong)$$'
 	$(GO) test -timeout 30m -v ./internal/relay -run '^Test(Fleet)?Simulation$$' -args -seeds 20000
+	GOGC=400 ROLLOUT_HISTORIES=3000 $(GO) test -timeout 60m -v ./internal/rollout -run '^TestMonth$$'
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	sh scripts/fuzz.sh $${FUZZTIME:-30s}

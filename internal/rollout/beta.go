@@ -17,7 +17,7 @@ func atLeast(k, n int64, p float64) float64 {
 	case p >= 1:
 		return 1
 	}
-	return incompleteBeta(float64(k), float64(n-k+1), p)
+	return newBeta(float64(k), float64(n-k+1)).at(p)
 }
 
 // shareInterval is the Clopper-Pearson interval of a share, at 99 %: where the
@@ -27,19 +27,30 @@ func shareInterval(k, n int64) (low, high float64) {
 	if n <= 0 {
 		return low, high
 	}
+	share := float64(k) / float64(n)
+	near := 5*math.Sqrt(share*(1-share)/float64(n)) + 12/float64(n) // further away than either end, as a rule
 	if k > 0 {
-		low = solve(func(p float64) bool { return atLeast(k, n, p) >= tail })
+		same := newBeta(float64(k), float64(n-k+1))
+		low = solve(share-near, share, func(p float64) bool { return same.at(p) >= tail })
 	}
 	if k < n {
-		high = solve(func(p float64) bool { return 1-atLeast(k+1, n, p) <= tail })
+		more := newBeta(float64(k+1), float64(n-k))
+		high = solve(share, share+near, func(p float64) bool { return 1-more.at(p) <= tail })
 	}
 	return low, high
 }
 
-// solve returns the least p in 0..1 for which reached is true.
-func solve(reached func(float64) bool) float64 {
-	low, high := 0.0, 1.0
-	for range 32 { // to 2e-10
+// solve returns the least p in 0..1 for which reached is true, to a 100,000th
+// of from..to, where it looks first.
+func solve(from, to float64, reached func(float64) bool) float64 {
+	low, high := max(0, from), min(1, to)
+	if low > 0 && reached(low) {
+		low = 0
+	}
+	if high < 1 && !reached(high) {
+		high = 1
+	}
+	for exact := (to - from) * 1e-5; high-low > exact; {
 		if p := (low + high) / 2; reached(p) {
 			high = p
 		} else {
@@ -49,17 +60,29 @@ func solve(reached func(float64) bool) float64 {
 	return (low + high) / 2
 }
 
-// incompleteBeta is I_x(a, b) by its continued fraction (Abramowitz and Stegun
-// 26.5.8, evaluated by Lentz's method).
-func incompleteBeta(a, b, x float64) float64 {
-	if x > (a+1)/(a+b+2) { // there the fraction converges slowly
-		return 1 - incompleteBeta(b, a, 1-x)
-	}
+// beta is the regularised incomplete beta function of a and b.
+type beta struct{ a, b, log float64 } // log of 1/B(a, b)
+
+func newBeta(a, b float64) beta {
 	la, _ := math.Lgamma(a)
 	lb, _ := math.Lgamma(b)
 	lab, _ := math.Lgamma(a + b)
-	front := math.Exp(lab-la-lb+a*math.Log(x)+b*math.Log1p(-x)) / a
-	return front * betaFraction(a, b, x)
+	return beta{a, b, lab - la - lb}
+}
+
+// at is I_x(a, b) by its continued fraction (Abramowitz and Stegun 26.5.8,
+// evaluated by Lentz's method).
+func (t beta) at(x float64) float64 {
+	switch {
+	case x <= 0:
+		return 0
+	case x >= 1:
+		return 1
+	case x > (t.a+1)/(t.a+t.b+2): // there the fraction converges slowly
+		return 1 - beta{t.b, t.a, t.log}.at(1-x)
+	}
+	front := math.Exp(t.log+t.a*math.Log(x)+t.b*math.Log1p(-x)) / t.a
+	return front * betaFraction(t.a, t.b, x)
 }
 
 func betaFraction(a, b, x float64) float64 {

@@ -73,9 +73,10 @@ type Controller struct {
 
 	mu      sync.Mutex // guards what follows; a tick and an order hold it
 	state   State
-	trouble error // of the store
-	local   *ring // of this instance
-	fleet   *ring // of all; the same as local without a fleet
+	trouble error     // of the store
+	well    time.Time // since when there is none
+	local   *ring     // of this instance
+	fleet   *ring     // of all; the same as local without a fleet
 	before  map[string]map[string]*Counts
 	pending map[string]*Counts // counted and not yet in the stored stages
 	key     string             // of the share in force, see fresh
@@ -271,6 +272,9 @@ func (c *Controller) load(ctx context.Context) {
 	s, found, err := c.Store.Load(ctx)
 	if (err != nil) != (c.trouble != nil) && err != nil {
 		c.Log.Warn("rollout: the state cannot be read, nothing moves by itself; the guard goes on", "error", err.Error())
+	}
+	if err == nil && c.trouble != nil {
+		c.well = c.Now()
 	}
 	c.trouble = err
 	switch {

@@ -680,6 +680,44 @@ func TestStoreAway(t *testing.T) {
 	s.at("recorded later", Aborted, -1, 0)
 }
 
+// A trip that is told late, when others have been recorded and somebody has gone
+// on since, is a line of the record and moves nothing.
+func TestTripToldLate(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.until("the second step", 2*time.Hour, func() bool { return s.live.Current().Applied() == 5000 })
+	old := Trip{At: s.now, Instance: "relay-2", From: 5000, To: 1000, Reasons: []Name{Acceptance}, Text: "half of it"}
+	s.pass(time.Minute)
+	s.sesBad = 1
+	s.until("the rollback", time.Minute, s.in(RolledBack))
+	s.sesBad = 0
+	last := *s.c.state.LastTrip
+	tell := func(trip Trip) {
+		s.c.unsaved = append(s.c.unsaved, untold{trip: trip})
+		s.pass(time.Second)
+	}
+	tell(old)
+	if got := s.c.state; got.Phase != RolledBack || !got.LastTrip.At.Equal(last.At) || got.Trips != 2 || len(s.c.unsaved) != 0 {
+		t.Errorf("%s, %d trips, last %+v", got.Phase, got.Trips, got.LastTrip)
+	}
+	same := last
+	same.At, same.Instance = last.At.Add(2*time.Second), "relay-3"
+	tell(same)
+	if s.c.state.Trips != 2 {
+		t.Errorf("the same trip counts again: %d", s.c.state.Trips)
+	}
+	s.must(ActionResume, "SES is repaired")
+	tell(same)
+	late := old
+	late.At = old.At.Add(10 * time.Second)
+	tell(late)
+	s.at("it goes on", Running, 1, 1000)
+	if got := s.lines(); got != "start advance rollback rollback resume rollback" {
+		t.Error(got)
+	}
+}
+
 type brokenStore struct {
 	Store
 	err error

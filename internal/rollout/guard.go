@@ -32,18 +32,35 @@ func (g *Guard) Judge(f *Figures) Judgement {
 	return j
 }
 
+// control is something that can be judged, and compared with the same of Cuenote.
+type control interface {
+	guarded(least int64) Criterion
+	badOnes() (bad, n int64)
+	suspect() bool // the figures are not those of a system in order
+}
+
 // unlessBoth judges SES, and takes a rollback back when Cuenote shows the same
 // at the same time: moving mail there would not help, and the fault is elsewhere.
-func (g *Guard) unlessBoth(ses, cuenote interface{ guarded(least int64) Criterion }) Criterion {
+func (g *Guard) unlessBoth(ses, cuenote control) Criterion {
 	c := ses.guarded(g.MinMessages)
 	if c.Verdict != Rollback {
 		return c
 	}
-	if control := cuenote.guarded(g.MinMessages); control.Verdict == Rollback {
+	if other := cuenote.guarded(g.MinMessages); other.Sample >= g.MinMessages && shared(ses, cuenote) {
 		c.Verdict = Hold
-		c.Text += "; but so it is with Cuenote: " + control.Text
+		c.Text += "; but so it is with Cuenote: " + other.Text
 	}
 	return c
+}
+
+// shared reports whether a fault of SES is one of Cuenote too: Cuenote is not in
+// order, and SES is not more than twice as bad beyond chance. Cuenote's own limit
+// is not asked for: when a fault of both begins or ends, chance decides which of
+// them is past its limit first.
+func shared(ses, cuenote control) bool {
+	low, _ := shareInterval(ses.badOnes())
+	_, high := shareInterval(cuenote.badOnes())
+	return cuenote.suspect() && low <= 2*high
 }
 
 // silence judges how long nothing was reported of mail that SES accepted. With

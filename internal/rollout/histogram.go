@@ -59,11 +59,22 @@ func (h *Histogram) add(i int, n int64) {
 
 // merge adds o, factor times: -1 takes it away.
 func (h *Histogram) merge(o *Histogram, factor int64) {
+	if more := len(o.n) - len(h.n); more > 0 { // at once, not bucket by bucket
+		h.n = append(h.n, make([]int64, more)...)
+	}
 	for i, n := range o.n {
 		if n != 0 {
 			h.add(i, factor*n)
 		}
 	}
+}
+
+// since counts the values in the buckets from d on.
+func (h *Histogram) since(s scale, d time.Duration) (n int64) {
+	for i := s.bucket(d.Seconds()); i < len(h.n); i++ {
+		n += h.n[i]
+	}
+	return n
 }
 
 // rank returns the lower edge of the bucket that holds the k-th smallest value, from 1.

@@ -65,6 +65,9 @@ func (r *rate) beyondChance() bool {
 	return atLeast(r.bad, r.n, min(r.share(r.goal), r.share(r.limit))) < tail
 }
 
+func (r *rate) badOnes() (bad, n int64) { return r.bad, r.n }
+func (r *rate) suspect() bool           { return r.beyondChance() }
+
 // guarded judges for the guard: the limit is reached, and not by chance.
 func (r *rate) guarded(least int64) Criterion {
 	c := r.criterion()
@@ -127,6 +130,14 @@ func (d *delay) criterion() (c Criterion) {
 	c.Text = fmt.Sprintf("the delay of %d messages %s is %s at the 95th percentile (%s to %s at 99 %% confidence)",
 		d.h.total, d.of, seconds(*c.Value), seconds(c.Interval.Low), seconds(c.Interval.High))
 	return c
+}
+
+// badOnes are those that are as late as the limit.
+func (d *delay) badOnes() (bad, n int64) { return d.h.since(delayScale, d.limit), d.h.total }
+
+func (d *delay) suspect() bool {
+	bad, _ := d.badOnes()
+	return bad > 0
 }
 
 func (d *delay) guarded(least int64) Criterion {

@@ -21,6 +21,14 @@ func hop(accepted, failed, unknown int64, after time.Duration) (h Hop) {
 	return h
 }
 
+// lateOf is mail of which some is six minutes late.
+func lateOf(quick, late int64) Hop {
+	h := hop(quick, 0, 0, 2*time.Second)
+	h.Accepted += late
+	h.Delay.add(delayScale.bucket(360), late)
+	return h
+}
+
 func figures(ses, cuenote Hop, events *Reported) *Figures {
 	f := &Figures{Counts: Counts{SES: ses, Cuenote: cuenote}, Events: events}
 	if events != nil {
@@ -67,6 +75,11 @@ func TestGuard(t *testing.T) {
 		{"unknown counts like failed", figures(hop(9_000, 0, 1_000, 0), fine, nil), "acceptance rollback"},
 		{"SES takes nothing", figures(hop(0, 500, 0, 0), fine, nil), "acceptance rollback, delay hold"},
 		{"both upstreams", figures(hop(5_000, 5_000, 0, 0), hop(6_000, 4_000, 0, 0), nil), "acceptance hold"},
+		{"SES takes nothing, and Cuenote not all", figures(hop(0, 10_000, 0, 0), hop(9_000, 1_000, 0, 0), nil), "acceptance rollback, delay hold"},
+		{"both, Cuenote on its way to the limit", figures(hop(940, 60, 0, 0), hop(955, 45, 0, 0), nil), "acceptance hold"},
+		{"Cuenote is bad, and SES more than twice", figures(hop(9_400, 600, 0, 0), hop(9_800, 200, 0, 0), nil), "acceptance rollback"},
+		{"both late, Cuenote on its way to the limit", figures(lateOf(925, 75), lateOf(955, 45), nil), "delay hold"},
+		{"SES late, a few of Cuenote's", figures(lateOf(900, 100), lateOf(9_900, 100), nil), "delay rollback"},
 		{"Cuenote is bad, but in too small a sample", figures(hop(5_000, 5_000, 0, 0), hop(60, 40, 0, 0), nil), "acceptance rollback"},
 		{"Cuenote alone", figures(fine, hop(0, 9_000, 0, 0), nil), ""},
 		{"5 minutes at the 95th percentile", figures(late, fine, nil), "delay rollback"},

@@ -84,7 +84,7 @@ func (c *Controller) notice(ctx context.Context, now time.Time) bool {
 
 // noticeTrip records a guard's brake whose instance could not do so itself.
 func (c *Controller) noticeTrip(ctx context.Context, now time.Time, s *split.Snapshot) bool {
-	if now.Sub(s.Brake.At) < pendingFor {
+	if now.Sub(maxTime(s.Brake.At, c.well)) < pendingFor {
 		return true // it may be about to
 	}
 	t := Trip{At: s.Brake.At, Instance: "another instance", From: c.state.Percent, To: s.Ceiling, Reasons: []Name{}, Text: strings.TrimPrefix(s.Brake.Reason, "rollback: ")}

@@ -42,7 +42,10 @@ func (r *ring) each(step string, from, now time.Time, f func(start time.Time, c 
 	first, last := r.number(from), r.number(now)
 	for i := range r.slots {
 		s := &r.slots[i]
-		if c := s.steps[step]; c != nil && s.number >= first && s.number <= last {
+		if s.number < first || s.number > last {
+			continue
+		}
+		if c := s.steps[step]; c != nil {
 			f(r.start(s.number), c)
 		}
 	}

@@ -250,6 +250,16 @@ func (s State) tripped(t Trip, b *split.Brake, criteria []Criterion) State {
 		}
 		s = s.enter(RolledBack, t.At, Stop{Reason: t.Text, By: guardName})
 	}
+	return s.recorded(t, criteria)
+}
+
+// tripBefore records a trip that something later has followed.
+func (s State) tripBefore(t Trip, criteria []Criterion) State {
+	s.Trips++
+	return s.recorded(t, criteria)
+}
+
+func (s State) recorded(t Trip, criteria []Criterion) State {
 	return s.decided(Decision{At: t.At, Action: ActionRollback, Who: guardName + " of " + t.Instance, Reason: t.Text, From: t.From, To: t.To, Criteria: criteria})
 }
 

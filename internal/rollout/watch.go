@@ -98,13 +98,26 @@ func (c *Controller) tell(ctx context.Context) {
 		c.giveUp(ctx)
 	}
 	for len(c.unsaved) > 0 && c.trouble == nil {
-		u := c.unsaved[0]
-		if !c.sameIncident(u.trip.At) || c.state.LastTrip.To > u.trip.To {
-			if err := c.swap(ctx, c.state.tripped(u.trip, u.brake, u.criteria)); err != nil {
+		if next, is := c.told(&c.unsaved[0]); is {
+			if err := c.swap(ctx, next); err != nil {
 				c.Log.Warn("guard: the trip is in force and could not be recorded yet", "error", err.Error())
 				return
 			}
 		}
 		c.unsaved = slices.Delete(c.unsaved, 0, 1)
 	}
+}
+
+// told is the state with a trip in it; false: it is there already. A trip that
+// could not be told for a while may come after what has followed it, another
+// trip or somebody's order: then it is a line of the record and nothing more.
+func (c *Controller) told(u *untold) (State, bool) {
+	last := c.state.LastTrip
+	if last != nil && u.trip.At.Sub(last.At).Abs() < sameTrip && last.To <= u.trip.To && !(c.state.StepSince.After(last.At) && u.trip.At.After(c.state.StepSince)) {
+		return State{}, false
+	}
+	if last != nil && u.trip.At.Before(last.At) || u.trip.At.Before(c.state.StepSince) {
+		return c.state.tripBefore(u.trip, u.criteria), true
+	}
+	return c.state.tripped(u.trip, u.brake, u.criteria), true
 }
