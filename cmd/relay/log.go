@@ -20,7 +20,7 @@ func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	if format == "text" {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(newJSONLog(w, opts))
 }
 
 // logLevel is the slog level of log.level, which config has checked.

@@ -17,7 +17,7 @@ func BenchmarkTransactionLine(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l := &transactionLog{log: slog.New(slog.NewJSONHandler(io.Discard, nil)), mask: m}
+	l := &transactionLog{log: newLogger(io.Discard, "json", slog.LevelInfo), mask: m}
 	receipt := relay.Receipt{Route: relay.SES, RelayID: "06h24j8x8apb9dvkqsp0", ID: "0106019afe28eae7-fe28eae7-0000-4000-8000-00000000a027-000000"}
 	r := &relay.Record{
 		Envelope: relay.Envelope{ID: receipt.RelayID, ReversePath: relay.Address{Local: "news", Domain: "goo.ne.jp"},
