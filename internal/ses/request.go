@@ -1,7 +1,6 @@
 package ses
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -111,10 +110,10 @@ func encodeContent(b []byte, body relay.Body) ([]byte, error) {
 			n++
 		}
 		if n == 3 {
-			b, n = base64.StdEncoding.AppendEncode(b, rest[:]), 0
+			b, n = appendBase64(b, rest[:]), 0
 		}
 		whole := len(part) - len(part)%3
-		b = base64.StdEncoding.AppendEncode(b, part[:whole])
+		b = appendBase64(b, part[:whole])
 		if n == 0 {
 			n = copy(rest[:], part[whole:])
 		}
@@ -122,5 +121,5 @@ func encodeContent(b []byte, body relay.Body) ([]byte, error) {
 	if total != body.Size() {
 		return b, fmt.Errorf("%w: %d bytes, not %d", errSize, total, body.Size())
 	}
-	return base64.StdEncoding.AppendEncode(b, rest[:n]), nil
+	return appendBase64(b, rest[:n]), nil
 }
