@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"golang.org/x/time/rate"
 
@@ -59,8 +58,8 @@ func New(cfg Config) (*Client, error) {
 	c.sender = &viaSDK{c.api}
 	if cfg.Sender == SenderDirect {
 		c.sender = &direct{
-			wire: c.wire, url: sendURL(endpoint), region: cfg.Region, userAgent: cfg.UserAgent,
-			credentials: c.credentials, signer: v4.NewSigner(), now: cfg.Now, newID: newInvocationID,
+			wire: c.wire, url: sendURL(endpoint), userAgent: cfg.UserAgent,
+			credentials: c.credentials, signer: newSigner(sendURL(endpoint), cfg.Region), now: cfg.Now, newID: newInvocationID,
 		}
 	}
 	return c, nil

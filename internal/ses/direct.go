@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // signingName is the service name in the credential scope of SES.
@@ -36,10 +34,9 @@ var (
 type direct struct {
 	wire        *wire
 	url         *url.URL
-	region      string
 	userAgent   string
 	credentials aws.CredentialsProvider
-	signer      *v4.Signer
+	signer      *signer
 	now         func() time.Time
 	newID       func() string // of the Amz-Sdk-Invocation-Id header
 }
@@ -54,10 +51,7 @@ func (d *direct) send(ctx context.Context, a *attempt, r *request) (answer, erro
 		return answer{}, err
 	}
 	defer p.release()
-	req := d.request(p)
-	if err := d.signer.SignHTTP(ctx, cred, req, p.hash(), signingName, d.region, d.now()); err != nil {
-		return answer{}, fmt.Errorf("ses: sign: %w", err)
-	}
+	req := d.request(p, cred)
 	req.Body = p.body()
 	a.trace.WroteRequest = func(httptrace.WroteRequestInfo) { p.release() } // nothing reads the body any more
 	resp, err := d.wire.post(ctx, a, req)
@@ -70,20 +64,24 @@ func (d *direct) send(ctx context.Context, a *attempt, r *request) (answer, erro
 	return readAnswer(resp), nil
 }
 
-// request makes the unsigned request, without its body. The Amz-Sdk headers are
-// the SDK's own, and signed: attempt 1 of 1.
-func (d *direct) request(p *payload) *http.Request {
-	u := *d.url // the signer writes to it
+// Values of headers that are the same for every request.
+var (
+	contentTypes   = []string{contentType}
+	amzSDKRequests = []string{amzSDKRequest}
+)
+
+// request makes the signed request, without its body. The Amz-Sdk headers are
+// the SDK's own: attempt 1 of 1.
+func (d *direct) request(p *payload, cred aws.Credentials) *http.Request {
+	id, length := d.newID(), int64(len(p.buf))
+	h := make(http.Header, 8)
+	h["Content-Type"], h["Amz-Sdk-Request"] = contentTypes, amzSDKRequests
+	h["User-Agent"], h["Amz-Sdk-Invocation-Id"] = []string{d.userAgent}, []string{id}
+	d.signer.sign(h, cred, id, p.hash(), length, d.now())
 	return &http.Request{
-		Method: http.MethodPost, URL: &u, Host: u.Host,
+		Method: http.MethodPost, URL: d.url, Host: d.signer.host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: int64(len(p.buf)),
-		Header: http.Header{
-			"Content-Type":          {"application/json"},
-			"User-Agent":            {d.userAgent},
-			"Amz-Sdk-Invocation-Id": {d.newID()},
-			"Amz-Sdk-Request":       {"attempt=1; max=1"},
-		},
+		ContentLength: length, Header: h,
 	}
 }
 
