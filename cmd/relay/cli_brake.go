@@ -82,7 +82,7 @@ func newBrakeRelease(c *cli) *cobra.Command {
 			return fmt.Errorf("the brake is not on; SES gets %s", percentText(&before.SESPercent))
 		}
 		begun := time.Now()
-		after, answer, err := client.Release(cmd.Context(), reason, before.ETag)
+		after, answer, err := client.Release(cmd.Context(), reason, before)
 		if err != nil {
 			return explainRefusal(cmd.Context(), client, before, err, "relay brake release --reason "+shellQuote(reason))
 		}

@@ -173,6 +173,10 @@ func explainStale(ctx context.Context, client *apiclient.Client, before *apiclie
 	if again != nil {
 		return fmt.Errorf("not done: somebody else changed the split meanwhile. Look with relay split get, then repeat:\n  %s", retry)
 	}
+	if b := now.Brake; b != nil && now.Version == before.Version {
+		return fmt.Errorf("not done: a brake was pulled meanwhile. On is now the one of %s, since %s: %s\nIf your change is still right, repeat it:\n  %s",
+			printable(b.By), when(b.At), printable(b.Reason), retry)
+	}
 	return fmt.Errorf("not done: %s changed the split from %s to %s at %s: %s\nIt is now version %d. If your change is still right, repeat it:\n  %s",
 		printable(now.ChangedBy), percentText(&before.SESPercent), percentText(&now.SESPercent), when(now.ChangedAt),
 		printable(now.Reason), now.Version, retry)

@@ -23,6 +23,7 @@ type SplitView struct {
 	Eligible   *float64      `json:"eligible"`          // percent that the split and the rules left to SES; null without mail
 	Effective  *float64      `json:"effective"`         // percent that SES accepted; both over five minutes
 	Brake      *split.Brake  `json:"brake"`             // null: not on
+	Brakes     []string      `json:"brakes"`            // names of all brakes that are on, for DELETE /v1/brake
 	Unsaved    bool          `json:"unsaved"`           // a restart would forget it
 	Warning    string        `json:"warning,omitempty"` // of the change just made: in force, but not saved or not told to everybody
 	Instances  []Instance    `json:"instances"`
@@ -30,7 +31,7 @@ type SplitView struct {
 
 func (a *API) splitView(s *split.Snapshot, shares Shares) SplitView {
 	v := SplitView{Version: s.Version, SESPercent: s.SESPercent, By: a.Router.By(), Reason: s.Reason, ChangedBy: s.ChangedBy, ChangedAt: s.ChangedAt,
-		Requested: s.SESPercent, Applied: s.Applied(), Eligible: shares.Eligible, Effective: shares.Effective, Brake: s.Brake, Unsaved: s.Unsaved}
+		Requested: s.SESPercent, Applied: s.Applied(), Eligible: shares.Eligible, Effective: shares.Effective, Brake: s.Brake, Brakes: s.Brakes(), Unsaved: s.Unsaved}
 	v.Instances = []Instance{{ID: a.Instance, Version: s.Version, Applied: s.Applied()}}
 	if a.Fleet != nil {
 		v.Instances = a.Fleet.Instances()
@@ -63,6 +64,12 @@ type change struct {
 	SESPercent *split.Percent `json:"ses_percent"`
 	Reason     string         `json:"reason"`
 	Force      bool           `json:"force"` // pass over what plan finds missing
+}
+
+// release is the body of what takes the brake off.
+type release struct {
+	change
+	Brakes []string `json:"brakes"` // names of those that the caller has seen; null: not said
 }
 
 // readChange reads a body and If-Match. "?force=1" is the same as in the body.
@@ -123,15 +130,25 @@ func (a *API) brake(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// release takes off what its author has seen: the ETag is the version, which a
+// brake does not change, so that brakes has the names. Without them it takes off
+// what this instance knows of.
 func (a *API) release(w http.ResponseWriter, r *http.Request) error {
-	c, version, err := readChange(r)
+	version, err := ifVersion(r)
 	if err != nil {
 		return err
 	}
-	if err := noPercent(c); err != nil {
+	var c release
+	if err := readBody(r, &c); err != nil {
+		return err
+	}
+	if err := noPercent(c.change); err != nil {
 		return err
 	}
 	return a.moved(w, r, split.ActionRelease, func(ctx context.Context) (*split.Snapshot, error) {
+		if c.Brakes != nil {
+			return a.Split.ReleaseKnown(ctx, version, c.Brakes, c.Reason, callerOf(r).name)
+		}
 		return a.Split.Release(ctx, version, c.Reason, callerOf(r).name)
 	})
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -122,6 +123,34 @@ func TestBrake(t *testing.T) {
 	}
 	if log := f.log.String(); !strings.Contains(log, `"action":"brake"`) || !strings.Contains(log, `"applied_before":10,"applied":0`) {
 		t.Errorf("audit: %s", log)
+	}
+}
+
+// A release from a page that is stale does not take off a brake that came after
+// it: the version is the same, the names are not.
+func TestReleaseNamesItsBrakes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	seen := f.want(f.ask("POST", "/v1/brake", `{"reason":"to be sure"}`), 200)["brakes"].([]any)
+	if len(seen) != 1 {
+		t.Fatalf("%v", seen)
+	}
+	release := func(brakes any) string {
+		b, _ := json.Marshal(map[string]any{"reason": "fixed", "brakes": brakes})
+		return string(b)
+	}
+	if _, err := f.live.BrakeTo(0, "guard", "rollback: SES accepted 3 %"); err != nil {
+		t.Fatal(err)
+	}
+	f.want(f.ask("DELETE", "/v1/brake", release(seen), `If-Match: "0"`), 412, "guard: rollback")
+	f.want(f.ask("DELETE", "/v1/brake", release([]string{}), `If-Match: "0"`), 412)
+	now := f.want(f.ask("GET", "/v1/split", ""), 200)
+	if now["applied"] != 0.0 || now["brake"] == nil {
+		t.Fatalf("%v", now)
+	}
+	v := f.want(f.ask("DELETE", "/v1/brake", release(now["brakes"]), `If-Match: "0"`), 200)
+	if v["brake"] != nil || len(v["brakes"].([]any)) != 0 {
+		t.Errorf("%v", v)
 	}
 }
 

@@ -592,6 +592,42 @@ func TestAbortUnderSomebodysBrake(t *testing.T) {
 	s.at("still aborted", Aborted, -1, 0)
 }
 
+// A brake that is pulled while a step is put in force stays on, and holds.
+func TestBrakeWhileAStepIsPutInForce(t *testing.T) {
+	t.Parallel()
+	pulled := false
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.sesBad = 1
+	s.until("the rollback", time.Minute, s.in(RolledBack))
+	s.sesBad = 0
+	s.pass(5 * time.Second)
+	s.c.Store = &meanwhile{Store: s.store, do: func(next State) {
+		if next.Pending != nil && !pulled {
+			pulled = true
+			s.live.Brake("sato", "incident")
+		}
+	}}
+	if err := s.do(ActionResume, Order{Reason: "repaired"}); !pulled || !errors.Is(err, split.ErrStale) {
+		t.Fatalf("pulled %t: %v", pulled, err)
+	}
+	s.pass(10 * time.Second)
+	if cur := s.live.Current(); cur.Applied() != 0 || len(cur.Pulls) == 0 {
+		t.Errorf("%s with %+v", cur.Applied(), cur.Pulls)
+	}
+}
+
+// meanwhile does something just before a state is stored.
+type meanwhile struct {
+	Store
+	do func(next State)
+}
+
+func (m *meanwhile) Swap(ctx context.Context, old int64, next State) error {
+	m.do(next)
+	return m.Store.Swap(ctx, old, next)
+}
+
 // The state outlives the process, wherever that dies.
 func TestRestart(t *testing.T) {
 	t.Parallel()

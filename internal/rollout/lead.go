@@ -187,8 +187,8 @@ func (c *Controller) apply(ctx context.Context, now time.Time, from State, index
 	return c.swap(ctx, c.state.entered(c.Now(), p, s.Applied(), version))
 }
 
-// move changes the split. A brake of our own comes off last, so that nothing is
-// ever above the step.
+// move changes the split. The brakes that were on in s come off last, so that
+// nothing is ever above the step; one that was pulled since stays.
 func (c *Controller) move(ctx context.Context, s *split.Snapshot, percent split.Percent, o Order) (version int64, err error) {
 	now, err := c.Live.Set(ctx, s.Version, percent, "rollout: "+o.Reason, o.Who)
 	if err != nil && !errors.Is(err, split.ErrNotSaved) {
@@ -197,7 +197,7 @@ func (c *Controller) move(ctx context.Context, s *split.Snapshot, percent split.
 	if now.Brake == nil {
 		return now.Version, nil
 	}
-	now, err = c.Live.Release(ctx, now.Version, "rollout: "+o.Reason, o.Who)
+	now, err = c.Live.ReleaseKnown(ctx, now.Version, s.Brakes(), "rollout: "+o.Reason, o.Who)
 	if err != nil && !errors.Is(err, split.ErrNotSaved) {
 		return 0, err
 	}

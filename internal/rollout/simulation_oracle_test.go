@@ -134,8 +134,9 @@ func (o *observer) reported() Name {
 			break
 		}
 	}
-	_, _, day, _ := o.sum(now.Add(-readAtMost), newest, "")
-	_, _, rep, _ := o.sum(newest.Add(-5*time.Minute), newest, "")
+	end := newest.Add(-1) // a look at the full minute is the next one's
+	_, _, day, _ := o.sum(now.Add(-readAtMost), end, "")
+	_, _, rep, _ := o.sum(end.Add(-5*time.Minute), end, "")
 	switch n := rep.Delivery + rep.Bounce; {
 	case n >= 200 && 100*rep.Bounce >= 5*n:
 		return Bounce

@@ -314,15 +314,19 @@ func (m *month) pace() time.Duration {
 
 // answered waits for the rollback, lets the fault go on, and ends it.
 func (m *month) answered() {
-	at := m.live.Current().Applied() // a person may just have changed it
+	at, began := m.live.Current().Applied(), m.began // a person may just have changed it
 	for m.live.Current().Applied() >= at {
-		if m.now.Sub(m.began) > m.current.within {
+		if p := m.live.Current().Applied(); p > at { // before it could be seen; the new step has figures of its own
+			at, began = p, m.now
+			m.share = p
+		}
+		if m.now.Sub(began) > m.current.within {
 			m.fail("not put back")
 		}
 		m.look(m.pace())
 		m.redisReturns()
 	}
-	m.record.answer(m.current.name, m.share, m.now.Sub(m.began))
+	m.record.answer(m.current.name, m.share, m.now.Sub(began))
 	for end := m.now.Add(time.Duration(m.r.IntN(20)) * time.Minute); m.now.Before(end) || m.redis.away; m.redisReturns() {
 		if m.look(m.pace()); m.live.Current().Applied() == 0 {
 			m.look(time.Minute)

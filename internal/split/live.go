@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -123,9 +124,26 @@ func (l *Live) Undo(ctx context.Context, ifVersion int64, reason, who string) (*
 // the requested share is applied again. One that is pulled meanwhile, here or
 // elsewhere, stays on: ErrStale. Its errors are Set's, and ErrNoBrake.
 func (l *Live) Release(ctx context.Context, ifVersion int64, reason, who string) (*Snapshot, error) {
+	return l.release(ctx, ifVersion, nil, reason, who)
+}
+
+// ReleaseKnown is Release for somebody who has seen the brakes of these names
+// (State.Brakes) and no other. With another one on it changes nothing: ErrStale.
+func (l *Live) ReleaseKnown(ctx context.Context, ifVersion int64, names []string, reason, who string) (*Snapshot, error) {
+	seen := func(p Pull) bool { return slices.Contains(names, p.Name()) }
+	return l.release(ctx, ifVersion, seen, reason, who)
+}
+
+// release takes off what the caller has seen; nil: what this instance has.
+func (l *Live) release(ctx context.Context, ifVersion int64, seen func(Pull) bool, reason, who string) (*Snapshot, error) {
 	return l.change(ctx, ifVersion, ActionRelease, reason, who, func(next *State) error {
 		if next.Brake == nil {
 			return ErrNoBrake
+		}
+		for _, p := range next.Pulls {
+			if seen != nil && !seen(p) {
+				return fmt.Errorf("a brake that you have not seen is on (%s: %s): %w", p.By, p.Reason, ErrStale)
+			}
 		}
 		next.Version++ // a release is of its own version
 		next.release(next.Version)

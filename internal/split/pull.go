@@ -18,6 +18,18 @@ type Pull struct {
 	Brake
 }
 
+// Name tells a pull from every other, in the API.
+func (p *Pull) Name() string { return fmt.Sprintf("%s:%d", p.Origin, p.Number) }
+
+// Brakes are the names of the pulls that hold the brake on, the strictest first.
+func (s *State) Brakes() []string {
+	names := make([]string, 0, len(s.Pulls))
+	for i := range s.Pulls {
+		names = append(names, s.Pulls[i].Name())
+	}
+	return names
+}
+
 // Lift says that the pulls of one origin, up to a number, have been released.
 type Lift struct {
 	Origin  string `json:"origin"`

@@ -101,7 +101,7 @@ function askRelease() {
   const day = perDay(plan && plan.traffic);
   confirm({
     title: t("releaseTitle"), lines: effectLines(now.applied, now.requested, day, null), ok: t("releaseDo"), reason: true,
-    run: async ({ reason }) => inForce(await call("DELETE", "/v1/brake", { reason }, { "If-Match": `"${now.version}"` })),
+    run: async ({ reason }) => inForce(await call("DELETE", "/v1/brake", { reason, brakes: now.brakes }, { "If-Match": `"${now.version}"` })),
   });
 }
 

@@ -22,6 +22,7 @@ type Split struct {
 	Effective  *float64   `json:"effective"` // likewise
 	Applied    *float64   `json:"applied"`   // requested, under the brake; nil when the relay does not say
 	Brake      *Brake     `json:"brake"`     // nil: not on
+	Brakes     []string   `json:"brakes"`    // names of all that are on; nil when the relay does not say
 	Unsaved    bool       `json:"unsaved"`   // a restart would forget it
 	Warning    string     `json:"warning"`   // of the change just made: not saved, or not told to everybody
 	Instances  []Instance `json:"instances"`
@@ -133,9 +134,14 @@ func (c *Client) Brake(ctx context.Context, reason string) (*Split, Answer, erro
 	return c.split(ctx, request{method: http.MethodPost, path: "/v1/brake", body: map[string]any{"reason": reason}})
 }
 
-// Release takes the brake off.
-func (c *Client) Release(ctx context.Context, reason, etag string) (*Split, Answer, error) {
-	return c.split(ctx, request{method: http.MethodDelete, path: "/v1/brake", ifMatch: etag, body: map[string]any{"reason": reason}})
+// Release takes off the brakes that before has, unless the split is another one
+// by now or a further brake is on.
+func (c *Client) Release(ctx context.Context, reason string, before *Split) (*Split, Answer, error) {
+	body := map[string]any{"reason": reason}
+	if before.Brakes != nil { // an older relay refuses a field that it does not know
+		body["brakes"] = before.Brakes
+	}
+	return c.split(ctx, request{method: http.MethodDelete, path: "/v1/brake", ifMatch: before.ETag, body: body})
 }
 
 func (c *Client) split(ctx context.Context, r request) (*Split, Answer, error) {
