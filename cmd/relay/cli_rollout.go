@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -118,13 +121,28 @@ func printRollout(c *cli, v *rollout.View) {
 	if v.Events.Trouble != "" {
 		fmt.Fprintf(c.out, "events      %s\n", p.yellow(printable(v.Events.Trouble)))
 	}
-	if v.Rehearsal.Judged > 0 {
-		fmt.Fprintf(c.out, "rehearsal   %s of %d messages could go to SES\n", percentText(v.Rehearsal.Eligible), v.Rehearsal.Judged)
+	if text := rehearsalText(&v.Rehearsal); text != "" {
+		fmt.Fprintf(c.out, "rehearsal   %s\n", text)
 	}
 	if len(v.Decisions) > 0 {
 		d := v.Decisions[0]
 		fmt.Fprintf(c.out, "last        %s, %s by %s: %s\n", when(d.At), d.Action, printable(d.Who), printable(d.Reason))
 	}
+}
+
+// rehearsalText says what SES could have taken, and why not the rest, the most
+// frequent first; "" when nothing was judged.
+func rehearsalText(v *rollout.RehearsalView) string {
+	if v.Judged == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s of %d messages could go to SES", percentText(v.Eligible), v.Judged)
+	reasons := slices.Sorted(maps.Keys(v.Reasons))
+	slices.SortStableFunc(reasons, func(a, b string) int { return cmp.Compare(v.Reasons[b], v.Reasons[a]) })
+	for _, r := range reasons {
+		text += fmt.Sprintf(", %s %d", printable(r), v.Reasons[r])
+	}
+	return text
 }
 
 func untilText(v *rollout.View) string {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sesrelay/cmd/relay/internal/apiclient"
+	"sesrelay/internal/rollout"
 )
 
 func newStatus(c *cli) *cobra.Command {
@@ -27,10 +28,25 @@ func newStatus(c *cli) *cobra.Command {
 		if err != nil || f.json {
 			return f.jsonOr(answer, err)
 		}
-		writeStatus(c.out, c.paint(), s, 24)
+		var rehearsal []string
+		if v, _, err := client.Rollout(cmd.Context()); err == nil { // without it there is still the rest to show
+			rehearsal = rehearsalLines(&v.Rehearsal)
+		}
+		writeStatus(c.out, c.paint(), s, 24-len(rehearsal))
+		for _, line := range rehearsal {
+			fmt.Fprintln(c.out, line)
+		}
 		return nil
 	}
 	return cmd
+}
+
+// rehearsalLines are two lines at most.
+func rehearsalLines(v *rollout.RehearsalView) []string {
+	if text := rehearsalText(v); text != "" {
+		return wrap("rehearsal   ", text, 2)
+	}
+	return nil
 }
 
 const critical, warning, fine = "critical", "warning", "ok"

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"sesrelay/internal/rollout"
 )
 
 // busyStatus has more than fits on a screen, and hostile texts.
@@ -87,5 +89,23 @@ func TestTopWithoutTerminalPrintsOnce(t *testing.T) {
 	code, out, _ := run(t, nil, "top", "--api", api.URL)
 	if code != exitDone || !strings.HasPrefix(out, "OK") || strings.Contains(out, "\x1b") {
 		t.Errorf("exit %d\n%q", code, out)
+	}
+}
+
+func TestStatusShowsTheRehearsal(t *testing.T) {
+	t.Parallel()
+	eligible := 70.0
+	v := &rollout.RehearsalView{Judged: 10, Fit: 7, Eligible: &eligible, Reasons: map[string]int64{"content": 1, "size": 2}}
+	if got := strings.Join(rehearsalLines(v), "|"); got != "rehearsal   70 % of 10 messages could go to SES, size 2, content 1" {
+		t.Error(got)
+	}
+	if got := rehearsalLines(&rollout.RehearsalView{}); got != nil {
+		t.Errorf("%q", got)
+	}
+	f := newFakeAPI(t)
+	f.status = `{"split":{"version":7,"ses_percent":0}}`
+	f.rollout = `{"phase":"idle","rehearsal":{"judged":10,"fit":7,"eligible":70,"reasons":{"size":3}}}`
+	if code, out, errOut := run(t, map[string]string{"RELAY_API": f.URL}, "status"); code != exitDone || !strings.Contains(out, "rehearsal   70 % of 10 messages could go to SES, size 3") {
+		t.Errorf("exit %d: %s%s", code, out, errOut)
 	}
 }

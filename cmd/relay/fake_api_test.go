@@ -32,6 +32,7 @@ type fakeAPI struct {
 	brake    string // JSON of the brake, "" = off
 	plan     string // JSON of the plan
 	status   string // JSON of the status
+	rollout  string // JSON of the rollout, "" = the relay has none
 	rival    bool   // somebody changes the split before each PUT
 	requests []string
 }
@@ -53,6 +54,13 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 	})
 	mux.HandleFunc("GET /v1/split/plan", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, f.plan) })
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, f.status) })
+	mux.HandleFunc("GET /v1/rollout", func(w http.ResponseWriter, r *http.Request) {
+		if f.rollout == "" {
+			http.NotFound(w, r)
+			return
+		}
+		writeJSON(w, f.rollout)
+	})
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()

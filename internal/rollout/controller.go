@@ -88,6 +88,7 @@ type Controller struct {
 	unsaved []untold  // trips that the store does not have yet
 	giving  *abortion // an abort that it does not have yet
 	quota   QuotaReport
+	tried   Counts // what split.rehearse has judged since this process came, at any share
 }
 
 // untold is a trip that could not be stored.
@@ -237,6 +238,7 @@ func (c *Controller) count(now time.Time, run string, total map[string]*Counts, 
 		if into != c.fleet {
 			continue
 		}
+		c.tried.add(&Counts{Judged: d.Judged, Fit: d.Fit, Rehearsed: d.Rehearsed}, 1)
 		if c.pending[step] == nil {
 			c.pending[step] = &Counts{}
 		}

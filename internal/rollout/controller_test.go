@@ -247,6 +247,29 @@ func TestWholeRollout(t *testing.T) {
 	}
 }
 
+// A rehearsal at 0 % is shown and reported before the first step.
+func TestRehearsalBeforeTheFirstStep(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	for i := range 10 {
+		unfit := ""
+		if i < 3 {
+			unfit = "size"
+		}
+		s.meter.Observe(Sample{Step: "0", Outcome: OutcomeAccepted, Rehearsed: true, Unfit: unfit})
+	}
+	s.pass(time.Second)
+	r := s.c.Report(context.Background())
+	for where, v := range map[string]RehearsalView{"view": s.c.View(context.Background()).Rehearsal, "report": r.Rehearsal} {
+		if v.Judged != 10 || v.Fit != 7 || *v.Eligible != 70 || v.Reasons["size"] != 3 {
+			t.Errorf("%s: %+v", where, v)
+		}
+	}
+	if md := r.Markdown(); !strings.Contains(md, "asked to take 7 (70.00 %)") || !strings.Contains(md, "- size: 3") {
+		t.Error(md)
+	}
+}
+
 // What SES takes is counted to the stage that sent it, to the mail.
 func TestStageCountsEverything(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ func (c *Controller) show(now time.Time) {
 		Guard:      GuardView{Armed: set.Armed, Window: set.Window.String(), BlindToDelivery: c.Events == nil, Judgement: c.guard, Trips: s.Trips, LastTrip: s.LastTrip},
 		RollbackTo: "previous",
 		Events:     c.eventsView(),
-		Rehearsal:  (&Counts{}).rehearsal(),
+		Rehearsal:  c.tried.rehearsal(), // before the first step
 		Controller: ControllerView{Instance: c.Lease.Holder(), Here: c.leads},
 		Version:    s.Version, Decisions: []Decision{}}
 	if set.ToZero {
@@ -30,7 +30,7 @@ func (c *Controller) show(now time.Time) {
 	if s.Stop.Reason != "" {
 		v.Hold = &HoldView{Reason: s.Stop.Reason, By: s.Stop.By, At: s.Since, Next: s.nextCommand()}
 	}
-	if st, ok := c.current(now); ok {
+	if st, ok := c.current(now); ok && st.Counts.Judged > 0 {
 		v.Rehearsal = st.Counts.rehearsal()
 	}
 	for i := len(s.Decisions) - 1; i >= 0 && len(v.Decisions) < maxShown; i-- {
@@ -96,7 +96,9 @@ func (c *Controller) Report(ctx context.Context) Report {
 		all.add(&st.Counts, 1)
 		r.Stages = append(r.Stages, st.report())
 	}
-	r.Rehearsal = all.rehearsal()
+	if r.Rehearsal = all.rehearsal(); all.Judged == 0 { // before the first step
+		r.Rehearsal = c.tried.rehearsal()
+	}
 	return r
 }
 

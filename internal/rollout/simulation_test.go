@@ -200,6 +200,9 @@ func (m *month) judged(d *Decision) {
 			m.fail("%s after %s of %s", d.Action, m.now.Sub(m.before.StepSince), pause)
 		}
 		m.record.rose()
+		if m.current != nil { // it came before the trouble could be measured
+			m.share = d.To
+		}
 	case ActionRollback:
 		if !m.expects() {
 			m.fail("put back without a fault: %s", d.Reason)
