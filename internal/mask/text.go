@@ -12,8 +12,16 @@ func (m *Masker) Text(s string, known ...string) string {
 	if m.mode == Full {
 		return s
 	}
+	t := passages.Get().(*passage)
+	defer passages.Put(t)
 	var buf [512]byte
-	return string(m.AppendText(buf[:0], s, known...))
+	switch whole := t.prepare(s, known); {
+	case !whole:
+		return string(appendGone(buf[:0], len(s)))
+	case len(t.spans) == 0:
+		return s // nearly every text of a log line: an id, a reply, a host's name
+	}
+	return string(t.appendTo(buf[:0], m))
 }
 
 // AppendText appends to dst what Text returns.
@@ -23,15 +31,20 @@ func (m *Masker) AppendText(dst []byte, s string, known ...string) []byte {
 	}
 	t := passages.Get().(*passage)
 	defer passages.Put(t)
+	if !t.prepare(s, known) {
+		return appendGone(dst, len(s))
+	}
+	return t.appendTo(dst, m)
+}
+
+// prepare finds what is personal in s; false as find.
+func (t *passage) prepare(s string, known []string) bool {
 	t.reset(s)
 	for _, addr := range known {
 		local, _ := split(addr)
 		t.remember([]byte(local))
 	}
-	if !t.find() {
-		return appendGone(dst, len(s))
-	}
-	return t.appendTo(dst, m)
+	return t.find()
 }
 
 // kind is what a span holds; where spans overlap the greater one decides.
