@@ -41,12 +41,13 @@ type control interface {
 
 // unlessBoth judges SES, and takes a rollback back when Cuenote shows the same
 // at the same time: moving mail there would not help, and the fault is elsewhere.
+// Half the sample is enough of Cuenote's: SES may have a few messages more.
 func (g *Guard) unlessBoth(ses, cuenote control) Criterion {
 	c := ses.guarded(g.MinMessages)
 	if c.Verdict != Rollback {
 		return c
 	}
-	if other := cuenote.guarded(g.MinMessages); other.Sample >= g.MinMessages && shared(ses, cuenote) {
+	if other := cuenote.guarded(g.MinMessages); 2*other.Sample > g.MinMessages && shared(ses, cuenote) {
 		c.Verdict = Hold
 		c.Text += "; but so it is with Cuenote: " + other.Text
 	}
