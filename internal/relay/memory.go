@@ -39,9 +39,10 @@ func (b *Budget) Free(n int64) { b.used.Add(-n) }
 // Used returns the bytes taken now.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
-// bufferClasses are the sizes of pooled buffers. Larger ones are left to the
+// bufferClasses are the sizes of pooled buffers; the first holds a mail of 8 KiB
+// with its header. Larger ones are left to the
 // garbage collector: they are rare, and a pool of them would pin memory.
-var bufferClasses = [...]int{16 << 10, 64 << 10, 256 << 10, 1 << 20}
+var bufferClasses = [...]int{12 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20}
 
 var bufferPools [len(bufferClasses)]sync.Pool
 
@@ -53,6 +54,14 @@ func bufferSize(n int64) int64 {
 		}
 	}
 	return n
+}
+
+// nextSize returns the size to grow to from a full buffer of n bytes.
+func nextSize(n int64) int64 {
+	if n < int64(bufferClasses[len(bufferClasses)-1]) {
+		return bufferSize(n + 1)
+	}
+	return 2 * n
 }
 
 // takeBuffer returns an empty buffer with room for at least n bytes.

@@ -31,7 +31,7 @@ func errMemory() *Error {
 }
 
 // firstBuffer is the size of the first buffer when the client does not declare a size.
-const firstBuffer = 16 << 10
+const firstBuffer = 12 << 10
 
 // receive asks the client for the content and reads all of it. copies is what
 // sending takes beside it (Hop.Copies). When the client declares the size, all
@@ -74,7 +74,7 @@ func (m *message) read(src Source) error {
 			return nil
 		case err != nil:
 			return sourceError(err)
-		case len(m.data) == cap(m.data) && !m.grow(2*int64(cap(m.data))):
+		case len(m.data) == cap(m.data) && !m.grow(nextSize(int64(cap(m.data)))):
 			return errMemory()
 		}
 	}

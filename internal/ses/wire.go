@@ -25,9 +25,11 @@ const (
 	// answerWait bounds the wait for the body of a response whose header
 	// section has come: the status has already decided.
 	answerWait = 5 * time.Second
-	// writeBuffer holds the whole request of an 8 KiB mail, so that it leaves
-	// in one write; one per connection.
-	writeBuffer = 16 << 10
+	// writeBuffer holds the whole request of an 8 KiB mail, with the token of a
+	// role, so that it leaves in one write; one per connection.
+	writeBuffer = 14 << 10
+	// readBuffer holds an answer of SES, which has 400 bytes; one per connection.
+	readBuffer = 2 << 10
 )
 
 // errSecondPost stops a retry that somebody underneath would make.
@@ -64,6 +66,7 @@ func newWire(inFlight int, roots *x509.CertPool, proxy func(*http.Request) (*url
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true, // answers are a line long
 		WriteBufferSize:     writeBuffer,
+		ReadBufferSize:      readBuffer,
 
 		MaxResponseHeaderBytes: maxAnswer,
 	}}
