@@ -116,6 +116,7 @@ func New(ctx context.Context, cfg Config, s Settings) (*Controller, error) {
 	}
 	c := &Controller{Config: cfg, before: map[string]map[string]*Counts{}, pending: map[string]*Counts{},
 		guard: newJudgement(), gate: newJudgement()}
+	c.gate.hold("not judged yet")
 	c.since = cfg.Now()
 	c.Reconfigure(s)
 	c.metrics = newMetrics(cfg.Registerer, c)
@@ -205,6 +206,9 @@ func (c *Controller) Tick(ctx context.Context) {
 		c.lead(ctx, now)
 	} else {
 		clear(c.pending) // the one that leads counts them
+		if now.Unix()%gateEvery == 0 {
+			c.judgeGate(now) // to be looked at, by what the leader has stored
+		}
 	}
 	c.show(now)
 }

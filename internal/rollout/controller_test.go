@@ -820,3 +820,34 @@ func TestOrdersThatDoNotFit(t *testing.T) {
 	}
 	s.at("nothing has changed", Idle, -1, 0)
 }
+
+// nobody is the lease of an instance that another leads.
+type nobody struct{}
+
+func (nobody) Hold(context.Context) bool { return false }
+func (nobody) Holder() string            { return "relay-1" }
+
+// TestGateBeforeAnybodyLooked: an instance that does not lead shows the gate
+// too, and none says "pass" of what it has not judged.
+func TestGateBeforeAnybodyLooked(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	if v := s.c.gate; v.Verdict != Hold {
+		t.Errorf("before the first look: %+v", v)
+	}
+	s.must(ActionStart, "go")
+	s.pass(10 * time.Minute)
+	other, err := New(t.Context(), Config{Instance: "relay-2", Live: s.live, Store: s.store, Meter: NewMeter(), Lease: nobody{},
+		Quota: func() QuotaUse { return QuotaUse{} }, Events: s.events, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		Now: func() time.Time { return s.now }}, s.set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 * gateEvery {
+		s.now = s.now.Add(time.Second)
+		other.Tick(t.Context())
+	}
+	if v := other.View(t.Context()); v.Phase != s.c.state.Phase || len(v.Gate.Criteria) == 0 {
+		t.Errorf("%s, the gate by an instance that does not lead: %+v", v.Phase, v.Gate)
+	}
+}

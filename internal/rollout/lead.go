@@ -10,6 +10,9 @@ import (
 	"sesrelay/internal/split"
 )
 
+// gateEvery is how often, in seconds, a gate is judged that is only looked at.
+const gateEvery = 5
+
 // lead does what the instance with the lease does: it notices what others have
 // done to the split, ends pauses, judges the gate and moves the steps.
 func (c *Controller) lead(ctx context.Context, now time.Time) {
@@ -20,7 +23,7 @@ func (c *Controller) lead(ctx context.Context, now time.Time) {
 	if next, over := c.state.pauseOver(now); over {
 		c.log(c.swap(ctx, next))
 	}
-	if c.state.Phase == Gating || now.Unix()%5 == 0 { // else it is only looked at
+	if c.state.Phase == Gating || now.Unix()%gateEvery == 0 { // else it is only looked at
 		c.judgeGate(now)
 	}
 	if c.state.Phase == Gating && c.gate.Verdict == Pass {
