@@ -183,13 +183,15 @@ func (f *fleet) leader(t *testing.T) int {
 // TestGuardOfAFleet runs three relays, a Redis, an SES and moto's CloudWatch.
 // The one that leads is killed and another takes over; bounces that CloudWatch
 // reports put the split back everywhere, and so does an outage that each relay
-// sees itself, within 15 s. Nothing is injected below the wire.
+// sees itself, within 15 s; a subscriber of the SNS topic hears of it. Nothing is
+// injected below the wire.
 func TestGuardOfAFleet(t *testing.T) {
 	t.Parallel()
 	m := startMoto(t)
+	pager := m.topic(t)
 	f := startFleet(t, fleetOptions{size: 3, redis: at(startRedis(t)), relayOptions: relayOptions{plain: true,
-		env: []string{"AWS_ENDPOINT_URL_CLOUDWATCH=" + m.url},
-		set: settings{"rollout.events": "cloudwatch", "rollout.steps": "[{set_percent: 50}, {pause: 0s}, {set_percent: 100}]",
+		env: []string{"AWS_ENDPOINT_URL_CLOUDWATCH=" + m.url, "AWS_ENDPOINT_URL_SNS=" + m.url},
+		set: settings{"rollout.events": "cloudwatch", "rollout.notify.sns_topic": pager.arn, "rollout.steps": "[{set_percent: 50}, {pause: 0s}, {set_percent: 100}]",
 			"rollout.guard.min_messages": "100", "rollout.guard.window": "1m", "breaker.min_requests": "20"}}})
 	f.mayAbort = true
 	d := &eventDestination{t: t, url: m.url, store: f.store}
@@ -226,6 +228,7 @@ func TestGuardOfAFleet(t *testing.T) {
 
 	f.pulledBack(t, "bounce", 60*time.Second, func() { d.bouncing.Store(true) })
 	d.bouncing.Store(false)
+	pager.told(t, "rolled back")
 
 	f.all[0].cli(t, "rollout", "start", "--reason", "SES is repaired", "--force")
 	f.apply(t, 50)
