@@ -84,6 +84,7 @@ type Controller struct {
 	guard   Judgement          // as judged last
 	gate    Judgement
 	leads   bool
+	led     time.Time // since when
 	saved   time.Time // when the stages were stored
 	unsaved []untold  // trips that the store does not have yet
 	giving  *abortion // an abort that it does not have yet
@@ -202,7 +203,11 @@ func (c *Controller) Tick(ctx context.Context) {
 	c.load(ctx)
 	c.watch(ctx, now, c.fleet, true)
 	c.tell(ctx)
+	led := c.leads
 	if c.leads = c.Lease.Hold(ctx) && c.trouble == nil; c.leads {
+		if !led {
+			c.led = now
+		}
 		c.lead(ctx, now)
 	} else {
 		clear(c.pending) // the one that leads counts them

@@ -169,6 +169,13 @@ func (c *Controller) foldEvents(s State) State {
 	return s.withStage(st)
 }
 
+// readSince reports whether a look after t has read what SES reports.
+func (r *eventLog) readSince(t time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.read.After(t)
+}
+
 // until is the minute up to which everything about a stage was read for good;
 // zero when it is another one that is read.
 func (r *eventLog) until(step string, since, now time.Time) time.Time {

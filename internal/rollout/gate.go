@@ -24,7 +24,7 @@ func (g *Gate) Judge(f *Figures, guard *Judgement) Judgement {
 		j.add(bounce(f.Events, g.Limits, g.Limits).gated(g.MinMessages))
 	}
 	for _, c := range guard.Criteria {
-		if c.past {
+		if c.past || g.worse(&c) {
 			j.hold("the guard: " + c.Text)
 		}
 		if c.Name == NoData && c.Sample >= g.MinMessages && *c.Value >= c.Limit/2 {
@@ -32,6 +32,24 @@ func (g *Gate) Judge(f *Figures, guard *Judgement) Judgement {
 		}
 	}
 	return j
+}
+
+// worse reports whether the last minutes are surely worse than the gate asks
+// for, though the guard still bears them: the long good time of a step must not
+// hide what begins just before its end.
+func (g *Gate) worse(c *Criterion) bool {
+	if c.Interval == nil || c.Sample < g.MinMessages {
+		return false
+	}
+	switch c.Name {
+	case Acceptance, Success:
+		return c.Interval.High < g.SuccessMin
+	case Bounce:
+		return c.Interval.Low > g.BounceMax
+	case Delay:
+		return c.Interval.Low > g.DelayMax.Seconds()
+	}
+	return false
 }
 
 // hold adds a reason that is no figure.

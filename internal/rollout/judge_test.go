@@ -117,6 +117,22 @@ func TestGuardSilence(t *testing.T) {
 		{200, 10 * time.Minute, Rollback},
 		{1e6, time.Minute, Pass},
 	} {
+		// A week that was good does not hide the last minutes, which the guard still bears.
+		week := figures(fine, fine, said(600_000, 60, 0, 0))
+		for _, c := range []struct {
+			minutes *Figures
+			want    Verdict
+		}{
+			{figures(fine, fine, said(2_431, 53, 0, 0)), Hold},
+			{figures(fine, fine, said(2_470, 12, 0, 0)), Pass}, // as 0.5 % does by chance
+			{figures(hop(9_800, 200, 0, 0), fine, said(10_000, 0, 0, 0)), Hold},
+			{figures(hop(10_000, 0, 0, 3*time.Minute), fine, said(10_000, 0, 0, 0)), Hold},
+		} {
+			guard := theGuard.Judge(c.minutes)
+			if j := theGate.Judge(week, &guard); j.Verdict != c.want || guard.Verdict != Pass {
+				t.Errorf("a good week, and then: guard %s %v; gate %s %q", guard.Verdict, guard.Criteria, j.Verdict, j.Reasons)
+			}
+		}
 		f := figures(fine, fine, said(10_000, 0, 0, 0))
 		f.Unreported, f.SilentFor = c.unreported, c.silent
 		j := theGuard.Judge(f)

@@ -10,6 +10,10 @@ import (
 	"sesrelay/internal/split"
 )
 
+// unread is the reason of a gate just after a takeover: only the instance that
+// leads reads what SES reports.
+const unread = "what SES reports has not been read since this instance leads"
+
 // gateEvery is how often, in seconds, a gate is judged that is only looked at.
 const gateEvery = 5
 
@@ -130,6 +134,9 @@ func (c *Controller) judgeGate(now time.Time) {
 	f := &Figures{Counts: st.Counts, Events: st.Events, Long: st.Events}
 	s := c.settings.Load()
 	c.gate = s.Gate.Judge(f, &c.guard)
+	if c.leads && c.Events != nil && !c.events.readSince(c.led) {
+		c.gate.hold(unread) // and the guard has judged without it
+	}
 	if next := nextSet(c.state.Steps, c.state.Index); next >= 0 && c.Plan != nil {
 		if err := c.Plan(*c.state.Steps[next].Set); err != nil {
 			c.gate.hold("the plan: " + err.Error())
