@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -13,10 +14,17 @@ import (
 
 // fleet is the relays under test: one, or several with shared state.
 type fleet struct {
+	mu   sync.Mutex // guards what follows: a scenario kills while the sampler looks
 	list []*relayProcess
-	logs []string // of all that ever ran
-	dead []bool   // by index in list: killed on purpose
-	past usage    // of those that were killed
+	dead []bool      // by index in list: killed on purpose
+	past usage       // of those that were killed
+	logs []placedLog // of all that ever ran
+}
+
+// placedLog is the log of one process, and which place in the fleet it had.
+type placedLog struct {
+	place int
+	path  string
 }
 
 // startFleet starts n relays, each in a folder of its own.
@@ -26,28 +34,39 @@ func startFleet(ctx context.Context, dir string, n int, o relayOptions) (*fleet,
 		if n > 1 {
 			o.Name = fmt.Sprintf("relay-%d", i+1)
 		}
-		r, err := f.start(ctx, filepath.Join(dir, fmt.Sprintf("relay-%d", i+1)), o)
-		if err != nil {
+		f.list, f.dead = append(f.list, nil), append(f.dead, true)
+		if err := f.start(ctx, i, filepath.Join(dir, fmt.Sprintf("relay-%d", i+1)), o); err != nil {
 			return nil, errors.Join(err, f.stop())
 		}
-		f.list, f.dead = append(f.list, r), append(f.dead, false)
 	}
 	return f, nil
 }
 
-func (f *fleet) start(ctx context.Context, dir string, o relayOptions) (*relayProcess, error) {
+// start starts a relay at a place.
+func (f *fleet) start(ctx context.Context, place int, dir string, o relayOptions) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	r, err := startRelay(ctx, dir, o)
-	if err == nil {
-		f.logs = append(f.logs, r.logFile)
+	if err != nil {
+		return err
 	}
-	return r, err
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list[place], f.dead[place] = r, false
+	f.logs = append(f.logs, placedLog{place, r.logFile})
+	return nil
+}
+
+// at is the relay at a place, alive or not.
+func (f *fleet) at(place int) *relayProcess {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.list[place]
 }
 
 func (f *fleet) addresses() (list []string) {
-	for _, r := range f.list {
+	for _, r := range f.alive() {
 		list = append(list, r.SMTP)
 	}
 	return list
@@ -55,6 +74,8 @@ func (f *fleet) addresses() (list []string) {
 
 // alive are the relays that were not killed.
 func (f *fleet) alive() (list []*relayProcess) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for i, r := range f.list {
 		if !f.dead[i] {
 			list = append(list, r)
@@ -63,29 +84,31 @@ func (f *fleet) alive() (list []*relayProcess) {
 	return list
 }
 
-// kill ends the relay with index i as a machine that fails does.
-func (f *fleet) kill(i int) {
-	u, _ := readUsage(f.list[i].pid())
+// kill ends the relay at a place as a machine that fails does.
+func (f *fleet) kill(place int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u, _ := readUsage(f.list[place].pid())
 	f.past.CPU += u.CPU
-	f.dead[i] = true
-	f.list[i].kill()
+	f.dead[place] = true
+	f.list[place].kill()
 }
 
 // restart starts a killed relay anew, at its addresses and without what it knew.
-func (f *fleet) restart(ctx context.Context, i int) error {
-	o := f.list[i].options
-	r, err := f.start(ctx, filepath.Dir(f.list[i].logFile)+"-again", o)
-	if err != nil {
-		return err
-	}
-	f.list[i], f.dead[i] = r, false
-	return nil
+func (f *fleet) restart(ctx context.Context, place int) error {
+	r := f.at(place)
+	return f.start(ctx, place, filepath.Dir(r.logFile)+"-again", r.options)
 }
 
 // usage is what all of them have used, the killed ones included.
-func (f *fleet) usage() (sum usage) {
-	sum = f.past
-	for _, r := range f.alive() {
+func (f *fleet) usage() usage {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sum := f.past
+	for i, r := range f.list {
+		if f.dead[i] {
+			continue
+		}
 		if u, err := readUsage(r.pid()); err == nil {
 			sum.CPU += u.CPU
 			sum.RSS += u.RSS
@@ -118,34 +141,17 @@ func (f *fleet) stop() (err error) {
 	return err
 }
 
-// addedTimes reads all logs.
-func (f *fleet) addedTimes(from time.Time) (*hdrhistogram.Histogram, error) {
-	all := newHistogram()
-	for _, path := range f.logs {
-		h, err := addedTimes(path, from)
+// addedTimes reads all logs: the times since from, and how many transactions
+// each place has had in all.
+func (f *fleet) addedTimes(from time.Time) (all *hdrhistogram.Histogram, each []int, err error) {
+	all, each = newHistogram(), make([]int, len(f.list))
+	for _, l := range f.logs {
+		h, n, err := addedTimes(l.path, from)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all.Merge(h)
+		each[l.place] += n
 	}
-	return all, nil
-}
-
-// perInstance counts the transactions of each place in the fleet, by the logs.
-func (f *fleet) perInstance() (list []int, err error) {
-	for i := range f.list {
-		n := 0
-		for _, path := range f.logs {
-			if base := filepath.Base(filepath.Dir(path)); base != fmt.Sprintf("relay-%d", i+1) && base != fmt.Sprintf("relay-%d-again", i+1) {
-				continue
-			}
-			h, err := addedTimes(path, time.Time{})
-			if err != nil {
-				return nil, err
-			}
-			n += int(h.TotalCount())
-		}
-		list = append(list, n)
-	}
-	return list, nil
+	return all, each, nil
 }

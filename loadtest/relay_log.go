@@ -12,26 +12,32 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
+// transactionLine marks the line of a transaction.
+var transactionLine = []byte(`"msg":"transaction"`)
+
 // addedTimes reads from the relay's log, one line per transaction, how much
 // time it added: its own duration minus what it waited for upstreams. Lines
-// before the given time are warm-up.
-func addedTimes(path string, from time.Time) (*hdrhistogram.Histogram, error) {
+// before the given time are warm-up; lines counts them, too.
+func addedTimes(path string, from time.Time) (h *hdrhistogram.Histogram, lines int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
-	h := newHistogram()
+	h = newHistogram()
 	for r := bufio.NewReaderSize(f, 1<<20); ; {
 		line, err := r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue // no transaction's line is so long
 		}
 		if err == io.EOF {
-			return h, nil
+			return h, lines, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, 0, err
+		}
+		if bytes.Contains(line, transactionLine) {
+			lines++
 		}
 		if added, ok := addedBy(line, from); ok {
 			record(h, added)
@@ -43,7 +49,7 @@ func addedTimes(path string, from time.Time) (*hdrhistogram.Histogram, error) {
 // longer than the test: the fields are looked for as the relay's JSON handler
 // writes them, and every text in the line is the generator's own.
 func addedBy(line []byte, from time.Time) (time.Duration, bool) {
-	if !bytes.Contains(line, []byte(`"msg":"transaction"`)) {
+	if !bytes.Contains(line, transactionLine) {
 		return 0, false
 	}
 	if stamp := field(line, `"time":"`, '"'); stamp != "" {

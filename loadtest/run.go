@@ -143,7 +143,7 @@ func (st *stand) collect(ctx context.Context, r *result) (err error) {
 	rec := st.gen.rec
 	r.Mails, r.Failures = rec.total, rec.errors
 	r.Latency, r.Service, r.Lag = timesOf(rec.latency), timesOf(rec.service), timesOf(rec.lag)
-	added, err := st.relays.addedTimes(rec.from)
+	added, each, err := st.relays.addedTimes(rec.from)
 	if err != nil {
 		return err
 	}
@@ -165,10 +165,8 @@ func (st *stand) collect(ctx context.Context, r *result) (err error) {
 		return err
 	}
 	r.Anomalies, r.TakenBack = anomalyKinds(st.after.Anomalies)
-	if len(st.relays.list) > 1 {
-		if r.PerInstance, err = st.relays.perInstance(); err != nil {
-			return err
-		}
+	if len(each) > 1 {
+		r.PerInstance = each
 	}
 	if err := st.relayCounters(ctx, r); err != nil {
 		return err

@@ -64,14 +64,14 @@ func killOne(ctx context.Context, st *stand) error {
 	st.sleepUntil(ctx, o.Warmup+(o.For+away)/2)
 	st.kill.back = time.Now()
 	st.mark("started again")
-	return st.relays.restart(ctx, last)
+	return st.relays.restart(context.WithoutCancel(ctx), last) // also after Ctrl-C: what is left is counted
 }
 
 // notice waits until the first relay's status names n instances, and returns
 // when; zero when it does not within the time.
 func (st *stand) notice(ctx context.Context, n int, patience time.Duration) time.Time {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
-		if seen, err := st.relays.list[0].instances(ctx); err == nil && seen == n {
+		if seen, err := st.relays.at(0).instances(ctx); err == nil && seen == n {
 			return time.Now()
 		}
 	}
@@ -115,10 +115,11 @@ func (f *fleetResult) String() string {
 }
 
 func judgeFleet(_ context.Context, st *stand, r *result) (err error) {
-	if st.kill == nil {
-		return errors.New("the test ended before an instance was killed")
-	}
 	k := st.kill
+	if k == nil { // interrupted before
+		r.Fleet = &fleetResult{NoticeSeconds: -1}
+		return nil
+	}
 	f := &fleetResult{Failed: r.Mails.Deferred + r.Mails.Failed, AwaySeconds: k.back.Sub(k.at).Seconds(), NoticeSeconds: -1}
 	if !k.noticed.IsZero() {
 		f.NoticeSeconds = k.noticed.Sub(k.at).Seconds()

@@ -49,7 +49,7 @@ func changeSplit(ctx context.Context, st *stand) error {
 			return nil
 		}
 		c := change{From: splitSteps[i], To: to, Asked: time.Now()}
-		if err := st.relays.list[0].setSplit(ctx, to, fmt.Sprintf("load test: %g to %g", c.From, to)); err != nil {
+		if err := st.relays.at(0).setSplit(ctx, to, fmt.Sprintf("load test: %g to %g", c.From, to)); err != nil {
 			return err
 		}
 		c.Done = time.Now()
