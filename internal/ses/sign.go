@@ -58,8 +58,9 @@ var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b 
 func (s *signer) sign(h http.Header, cred aws.Credentials, invocationID, hash string, length int64, now time.Time) {
 	stamp := now.UTC().Format("20060102T150405Z")
 	k := s.signingKey(cred.SecretAccessKey, stamp[:8])
+	token := strings.TrimSpace(cred.SessionToken) // from an environment or a file; net/http refuses a line end
 	names := "amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;host;x-amz-date"
-	if cred.SessionToken != "" {
+	if token != "" {
 		names += ";x-amz-security-token"
 	}
 
@@ -70,8 +71,8 @@ func (s *signer) sign(h http.Header, cred aws.Credentials, invocationID, hash st
 	b = strconv.AppendInt(b, length, 10)
 	b = append(append(b, "\ncontent-type:"+contentType+"\nhost:"...), s.host...)
 	b = append(append(b, "\nx-amz-date:"...), stamp...)
-	if cred.SessionToken != "" {
-		b = append(append(b, "\nx-amz-security-token:"...), cred.SessionToken...)
+	if token != "" {
+		b = append(append(b, "\nx-amz-security-token:"...), token...)
 	}
 	b = append(append(append(append(b, "\n\n"...), names...), '\n'), hash...)
 	canonical := sha256.Sum256(b)
@@ -84,9 +85,9 @@ func (s *signer) sign(h http.Header, cred aws.Credentials, invocationID, hash st
 	b = append(append(append(b, ", SignedHeaders="...), names...), ", Signature="...)
 	b = hex.AppendEncode(b, signature)
 	*buf = b
-	values := []string{stamp, string(b), cred.SessionToken}
+	values := []string{stamp, string(b), token}
 	h["X-Amz-Date"], h["Authorization"] = values[:1:1], values[1:2:2]
-	if cred.SessionToken != "" {
+	if token != "" {
 		h["X-Amz-Security-Token"] = values[2:3:3]
 	}
 }

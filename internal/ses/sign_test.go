@@ -62,6 +62,22 @@ func TestSignatureIsTheSDKs(t *testing.T) {
 	}
 }
 
+// A token with a line end behind it, as files and environments have it, is the
+// token: the signature is the one of the token alone.
+func TestTokenWithALineEnd(t *testing.T) {
+	t.Parallel()
+	u := &url.URL{Scheme: "https", Host: "email.ap-northeast-1.amazonaws.com", Path: sendPath}
+	s, now := newSigner(u, "ap-northeast-1"), time.Unix(1764000000, 0)
+	want, got := http.Header{}, http.Header{}
+	s.sign(want, aws.Credentials{AccessKeyID: "ASIA", SecretAccessKey: "s", SessionToken: "token"}, "id", "hash", 1, now)
+	s.sign(got, aws.Credentials{AccessKeyID: "ASIA", SecretAccessKey: "s", SessionToken: " token\r\n"}, "id", "hash", 1, now)
+	for name := range want {
+		if got.Get(name) != want.Get(name) {
+			t.Errorf("%s: %q, not %q", name, got.Get(name), want.Get(name))
+		}
+	}
+}
+
 // FuzzSignature: whatever the credentials are, the signature is the SDK's.
 func FuzzSignature(f *testing.F) {
 	f.Add("AKID", "secret", "", int64(1), int64(1764000000))
