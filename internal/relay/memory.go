@@ -40,8 +40,8 @@ func (b *Budget) Free(n int64) { b.used.Add(-n) }
 func (b *Budget) Used() int64 { return b.used.Load() }
 
 // bufferClasses are the sizes of pooled buffers; the first holds a mail of 8 KiB
-// with its header. Larger ones are left to the
-// garbage collector: they are rare, and a pool of them would pin memory.
+// with its header. Larger ones are left to the garbage collector: they are rare,
+// and a pool of them would pin memory.
 var bufferClasses = [...]int{12 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20}
 
 var bufferPools [len(bufferClasses)]sync.Pool
