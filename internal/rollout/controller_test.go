@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -774,6 +775,50 @@ func TestTripToldLate(t *testing.T) {
 	s.at("it goes on", Running, 1, 1000)
 	if got := s.lines(); got != "start advance rollback rollback resume rollback" {
 		t.Error(got)
+	}
+}
+
+// TestTakeoverReadsFirst: an instance that has just taken over has read nothing
+// of what SES reports, and its gate waits until it has.
+func TestTakeoverReadsFirst(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(time.Hour - 5*time.Second)
+	s.at("in the pause", Running, 1, 1000)
+	s.boot()
+	s.read = s.now // and so not for ten seconds
+	s.pass(9 * time.Second)
+	if s.c.state.Phase != Gating || !slices.Contains(s.c.gate.Reasons, unread) || s.live.Current().Applied() != 1000 {
+		t.Errorf("%s at %s: gate %s %q", s.c.state.Phase, s.live.Current().Applied(), s.c.gate.Verdict, s.c.gate.Reasons)
+	}
+	s.until("the next step", time.Minute, func() bool { return s.live.Current().Applied() == 5000 })
+}
+
+// TestTripOfAnother: a guard's brake of an instance that could not tell of it is
+// recorded by the one that leads, but not in the first ten seconds after the
+// store is back: its own instance may be about to, with the figures.
+func TestTripOfAnother(t *testing.T) {
+	t.Parallel()
+	broken := &brokenStore{Store: NewMemoryStore()}
+	s := newStand(t, func(s *stand) { s.store = broken })
+	s.must(ActionStart, "r")
+	s.pass(time.Minute)
+	broken.err = errors.New("no answer")
+	s.pass(2 * time.Second)
+	if _, err := s.live.Brake(guardName, "rollback: half of it fails"); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(time.Minute) // longer than the wait: that the brake is old does not count
+	broken.err = nil
+	s.pass(9 * time.Second)
+	if s.c.state.Trips != 0 {
+		t.Errorf("recorded before its own instance could: %+v", s.c.state.LastTrip)
+	}
+	s.pass(5 * time.Second)
+	s.at("recorded by the one that leads", RolledBack, -1, 0)
+	if trip := s.c.state.LastTrip; s.c.state.Trips != 1 || trip.Instance != "another instance" || trip.From != 1000 || trip.To != 0 || trip.Text != "half of it fails" {
+		t.Errorf("%d trips, %+v", s.c.state.Trips, trip)
 	}
 }
 
