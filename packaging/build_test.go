@@ -39,7 +39,7 @@ func programs(t *testing.T) (relay, deb string) {
 	built.once.Do(func() {
 		built.relay, built.deb = filepath.Join(built.dir, "relay"), filepath.Join(built.dir, "deb")
 		built.err = errors.Join(
-			build("..", built.relay, "-trimpath", "-ldflags", "-s -w -X main.version=1.2.3", "./cmd/relay"),
+			build("..", built.relay, "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w -X main.version=1.2.3", "./cmd/relay"),
 			build("deb", built.deb, "."))
 	})
 	if built.err != nil {
@@ -56,6 +56,20 @@ func build(dir, out string, args ...string) error {
 		return fmt.Errorf("go build in %s: %w\n%s", dir, err, b)
 	}
 	return nil
+}
+
+// As make builds it, the binary holds nothing that calls methods by name: the
+// linker would keep every exported method then, 19 MB of them.
+func TestBinaryIsLean(t *testing.T) {
+	t.Parallel()
+	relay, _ := programs(t)
+	info, err := os.Stat(relay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := info.Size(); size > 32_000_000 {
+		t.Errorf("%d bytes: look for reflect.Value.MethodByName with go build -ldflags=-dumpdep, text/template first", size)
+	}
 }
 
 // packageOf makes a package of the version in a directory of its own.

@@ -68,9 +68,11 @@ npm_packages() {
 
 case "${1:-}" in
 test)
-	debian postfix=postfix redis-server=redis-server swaks=swaks python3=python3 systemd-analyze=systemd \
+	debian postfix=postfix redis-server=redis-server swaks=swaks openssl=openssl zsh=zsh fish=fish python3=python3 systemd-analyze=systemd \
 		chromium=chromium 'cc=gcc libc6-dev' # the race detector needs a C compiler
 	debian promtool=prometheus # tests rules and dashboards
+	# Postfix gives a password only with it; Debian merely recommends it.
+	ls /usr/lib/*/sasl2/libplain.so* >/dev/null 2>&1 || debian sasl-plain-missing=libsasl2-modules
 	# swaks speaks TLS only with it, and no program comes with it to look for.
 	perl -MNet::SSLeay -e 1 2>/dev/null || debian net-ssleay-missing=libnet-ssleay-perl
 	python
@@ -82,8 +84,12 @@ console)
 pictures)
 	# Without such a font Japanese is boxes.
 	fc-list :lang=ja 2>/dev/null | grep -q . || debian noto-cjk-missing=fonts-noto-cjk
-	debian chromium=chromium
+	debian chromium=chromium redis-server=redis-server
 	npm_packages test/console
+	;;
+firefox)
+	debian firefox-esr=firefox-esr node=nodejs
+	npm_packages test/console/firefox
 	;;
 bench)
 	debian postfix=postfix node=nodejs npm=npm
@@ -93,7 +99,7 @@ infra) # for infra/tests/run.sh alone
 	debian redis-server=redis-server openssl=openssl
 	;;
 *)
-	echo "usage: need.sh test|bench|infra|console|pictures" >&2
+	echo "usage: need.sh test|bench|infra|console|firefox|pictures" >&2
 	exit 2
 	;;
 esac
