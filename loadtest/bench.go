@@ -60,7 +60,7 @@ func (o *benchOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringArrayVar(&o.Relays, "relay", []string{"bin/relay"}, "a relay's binary, `[NAME=]FILE`; several are compared")
 	f.StringSliceVar(&o.Routes, "routes", benchRoutes, "of the relay")
-	f.StringSliceVar(&o.Peers, "peers", []string{"postfix", "haraka"}, `beside it; "" = none`)
+	f.StringSliceVar(&o.Peers, "peers", []string{"postfix", "haraka", "bare"}, `beside it; bare passes packets on and does nothing else; "" = none`)
 	f.StringVar(&o.Haraka, "haraka", ".cache/haraka", "`FOLDER` in which npm has installed Haraka")
 	f.IntVar(&o.Mails, "mails", 10_000, "of each measurement; a quarter of it for the peers")
 	f.IntVar(&o.Rounds, "rounds", 5, "the median of them counts")

@@ -26,29 +26,21 @@ func (b *bench) startHaraka(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("peer Haraka is not installed in %s (sh scripts/need.sh bench)", b.Haraka)
 	}
-	sink, err := b.sink(ctx, true)
+	sink, dir, addr, err := b.place(ctx, "haraka")
 	if err != nil {
 		return err
 	}
-	dir, err := b.folder("haraka")
-	if err != nil {
-		return err
-	}
-	port, err := freePorts(1)
-	if err != nil {
-		return err
-	}
-	if err := writeHaraka(home, dir, port[0], sink.addrs.Cuenote); err != nil {
+	if err := writeHaraka(home, dir, addr, sink.addrs.Cuenote); err != nil {
 		return err
 	}
 	p, err := startProcess("haraka", dir, exec.Command(node, filepath.Join(home, "bin", "haraka"), "-c", dir))
 	if err != nil {
 		return err
 	}
-	if err := reachable(port[0], time.Minute); err != nil {
+	if err := reachable(addr, time.Minute); err != nil {
 		return errors.Join(err, p.stop(5*time.Second), errors.New(logOf(dir, "haraka")))
 	}
-	b.started(&system{Name: "haraka", Route: "smtp", Peer: true, addr: port[0], pid: p.pid(), sink: sink,
+	b.started(&system{Name: "haraka", Route: "smtp", Peer: true, addr: addr, pid: p.pid(), sink: sink,
 		stop: func() error { return p.stop(40 * time.Second) }})
 	return nil
 }

@@ -26,19 +26,11 @@ func (b *bench) startPostfix(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("peer Postfix starts as root only")
 	}
-	sink, err := b.sink(ctx, true)
+	sink, dir, addr, err := b.place(ctx, "postfix")
 	if err != nil {
 		return err
 	}
-	dir, err := b.folder("postfix")
-	if err != nil {
-		return err
-	}
-	port, err := freePorts(1)
-	if err != nil {
-		return err
-	}
-	if err := writePostfix(dir, port[0], sink.addrs.Cuenote); err != nil {
+	if err := writePostfix(dir, addr, sink.addrs.Cuenote); err != nil {
 		return err
 	}
 	etc := filepath.Join(dir, "etc")
@@ -47,10 +39,10 @@ func (b *bench) startPostfix(ctx context.Context) error {
 	}
 	stop := func() error { return exec.Command(path, "-c", etc, "stop").Run() }
 	pid, err := masterPID(dir)
-	if err = errors.Join(err, reachable(port[0], 20*time.Second)); err != nil {
+	if err = errors.Join(err, reachable(addr, 20*time.Second)); err != nil {
 		return errors.Join(err, stop(), errors.New(lastLines(filepath.Join(dir, "mail.log"))))
 	}
-	b.started(&system{Name: "postfix", Route: "smtp", Peer: true, addr: port[0], pid: pid, sink: sink, stop: stop})
+	b.started(&system{Name: "postfix", Route: "smtp", Peer: true, addr: addr, pid: pid, sink: sink, stop: stop})
 	return nil
 }
 

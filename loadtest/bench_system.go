@@ -44,8 +44,25 @@ func (b *bench) startPeer(ctx context.Context, name string) error {
 		return b.startPostfix(ctx)
 	case "haraka":
 		return b.startHaraka(ctx)
+	case "bare":
+		return b.startBare(ctx)
 	}
-	return fmt.Errorf("no such peer: postfix, haraka")
+	return fmt.Errorf("no such peer: postfix, haraka, bare")
+}
+
+// place is what a peer needs: a sink of its own, a folder, and an address to listen on.
+func (b *bench) place(ctx context.Context, name string) (sink *benchSink, dir, addr string, err error) {
+	if sink, err = b.sink(ctx, true); err != nil {
+		return nil, "", "", err
+	}
+	if dir, err = b.folder(name); err != nil {
+		return nil, "", "", err
+	}
+	port, err := freePorts(1)
+	if err != nil {
+		return nil, "", "", err
+	}
+	return sink, dir, port[0], nil
 }
 
 // startOne starts a relay on a route; extra are further sections of its

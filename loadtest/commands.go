@@ -22,7 +22,7 @@ It writes a report (HTML, one file) and the same as JSON. Exit code 0: every thr
 	for _, sc := range scenarios() {
 		root.AddCommand(newScenario(sc))
 	}
-	root.AddCommand(newSinkCommand(), newDirect(), newReport(), newBench())
+	root.AddCommand(newSinkCommand(), newDirect(), newReport(), newBench(), newBareCommand())
 	return root
 }
 

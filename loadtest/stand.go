@@ -77,14 +77,14 @@ func (st *stand) tearDown() (err error) {
 	return errors.Join(err, os.RemoveAll(st.dir))
 }
 
-// sinkCommand is this program as a sink; tests, whose program is another, give
-// the variable that their main looks for.
-func sinkCommand(args ...string) (*exec.Cmd, error) {
+// ownCommand is this program with another command; tests, whose program is
+// another, give the variable that their main looks for.
+func ownCommand(args ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, append([]string{"sink"}, args...)...)
+	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), "LOADTEST_MAIN=1")
 	return cmd, nil
 }
@@ -103,7 +103,7 @@ func (st *stand) startSink(ctx context.Context) (err error) {
 // startSink starts a sink process and reads its addresses.
 func startSink(ctx context.Context, dir string, o sinkOptions) (*process, sinkAddresses, error) {
 	var a sinkAddresses
-	cmd, err := sinkCommand(fmt.Sprintf("--ses-tls=%t", o.SESTLS), "--certificate", o.Certificate,
+	cmd, err := ownCommand("sink", fmt.Sprintf("--ses-tls=%t", o.SESTLS), "--certificate", o.Certificate,
 		"--records", fmt.Sprint(o.Records), "--ids", fmt.Sprint(o.IDs))
 	if err != nil {
 		return nil, a, err
