@@ -52,6 +52,26 @@ def test_buckets(stacks, env, long):
 
 
 @BOTH
+def test_the_bucket_of_the_suppression_import(stacks, env, long):
+    """What relay suppression import writes lies there encrypted and private, and is really gone when it is removed."""
+    s3, name = emulator.client("s3"), f"ses-migration-{env}-suppression"
+    out = stacks.outputs(env, "base")
+    assert out["SuppressionBucketName"] == name and out["SuppressionBucketArn"] == f"arn:aws:s3:::{name}"
+    rule = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}     # a default key of KMS is one that SES cannot use
+    assert all(s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
+    assert "Status" not in s3.get_bucket_versioning(Bucket=name)
+    s3.put_object(Bucket=name, Key="suppression-import/x", Body=b"{}", ServerSideEncryption="AES256")
+    s3.delete_object(Bucket=name, Key="suppression-import/x")
+    left = s3.list_object_versions(Bucket=name)
+    assert not left.get("Versions") and not left.get("DeleteMarkers")
+    policy = json.loads(s3.get_bucket_policy(Bucket=name)["Policy"])
+    reads = [s for s in policy["Statement"] if s["Effect"] == "Allow"]
+    assert {s["Resource"] for s in reads} == {f"arn:aws:s3:::{name}/suppression-import/*"}   # the command's default --prefix
+    assert {s["Action"] for s in reads} == {"s3:GetObject"}
+
+
+@BOTH
 def test_raw_and_masked_data_have_keys_of_their_own(stacks, env, long):
     out = stacks.outputs(env, "base")
     assert out["RawKeyArn"] != out["MaskedKeyArn"]

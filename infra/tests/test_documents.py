@@ -1,4 +1,4 @@
-"""What the READMEs tell operators to type exists."""
+"""What the READMEs and the runbook tell operators to type exists."""
 import re
 import subprocess
 
@@ -10,6 +10,8 @@ from conftest import ENVIRONMENTS, INFRA, run_sceptre
 PAGES = [INFRA / "README.md", *(INFRA / "config" / e / "README.md" for e in ENVIRONMENTS)]
 TEXT = {p: p.read_text() for p in PAGES}
 ALL = "\n".join(TEXT.values())
+RUNBOOKS = [INFRA.parent / "docs" / n for n in ("operations.md", "operations.ja.md")]
+EVERYWHERE = "\n".join([ALL, *(p.read_text() for p in RUNBOOKS)])
 
 
 def test_sceptre_commands_and_paths():
@@ -30,17 +32,20 @@ def test_links_lead_somewhere():
 def test_names_are_those_of_the_stacks(stacks):
     """Log groups, streams, buckets, functions, groups and alarms that the pages name."""
     logs = {g["logGroupName"] for g in emulator.client("logs").describe_log_groups()["logGroups"]}
-    for name in set(re.findall(r"--log-group-name (/\S+)", ALL)) | set(re.findall(r"aws logs tail (\S+?)[;`\s]", ALL)):
+    for name in set(re.findall(r"--log-group-name (/\S+)", EVERYWHERE)) | set(re.findall(r"aws logs tail (\S+?)[;`\s]", EVERYWHERE)):
         assert name.strip("`;") in logs, name
     for name in set(re.findall(r"--function-name (\S+)", ALL)):
         assert emulator.client("lambda").get_function(FunctionName=name)
     names = {r.name for r in emulator.DEPLOYED.values()} | {r.properties.get("AlarmName") for r in emulator.DEPLOYED.values()}
     for pattern in (r"--alarm-name (\S+)", r"--user-name (ses-\S+?)`", r"--configuration-set-name (ses-[a-z-]+)", r"--group-name (ses-[a-z-]+)(?=\s--user)",
                     r"--cluster (ses-[a-z-]+)", r"--secret-id (ses-[a-z-]+/[a-z-]+)"):
-        found = set(re.findall(pattern, ALL))
+        found = {n.strip("`") for n in re.findall(pattern, EVERYWHERE)}
         assert found, pattern
         assert found <= names, found - names
+    buckets = set(re.findall(r"--bucket (ses-\S+?)[`\s]", EVERYWHERE)) | set(re.findall(r"arn:aws:s3:::(ses-[a-z-]+)", EVERYWHERE))
+    assert "ses-migration-prod-suppression" in buckets and buckets <= {b["Name"] for b in emulator.client("s3").list_buckets()["Buckets"]}
     outputs = {k for e in ENVIRONMENTS for s in ("base", "ses", "network", "relay") for k in stacks.outputs(e, s)}
+    assert {"SuppressionBucketName"} <= outputs
     for name in ("BalancerDnsName", "NatGatewayIPs", "RelayRepositoryUri", "MailFromMxRecord", "MailFromSpfRecord", "DmarcRecord", "DkimRecordName1", "DkimRecordValue1"):
         assert name in ALL and name in outputs
 
@@ -65,7 +70,7 @@ GLOBAL = {"--query", "--output", "--region", "--max-items", "--cli-binary-format
 
 def aws_commands():
     """(page, service, operation, its options) of every aws command in the documents."""
-    pages = [*PAGES, INFRA / "lambda" / "mask-events" / "README.md", INFRA.parent / "docs" / "on-premises.md"]
+    pages = [*PAGES, INFRA / "lambda" / "mask-events" / "README.md", INFRA.parent / "docs" / "on-premises.md", *RUNBOOKS]
     for page in pages:
         for m in re.finditer(r"\baws ([a-z0-9]+) ([a-z][a-z0-9-]+)((?:\\\n|[^`\n])*)", page.read_text()):
             if not m[0].startswith("aws commands"):
@@ -82,7 +87,7 @@ def test_aws_commands_exist():
     for page, service, operation, options in aws_commands():
         if (service, operation) in CUSTOM or service in ("rolesanywhere",):
             continue
-        model = session.get_service_model(service)
+        model = session.get_service_model({"s3api": "s3"}.get(service, service))
         operations = {xform_name(n, "-"): n for n in model.operation_names}
         assert operation in operations, f"{page}: aws {service} {operation}"
         shape = model.operation_model(operations[operation]).input_shape

@@ -23,6 +23,7 @@ class Facts:
         self.env, self.long = env, ENVIRONMENTS[env]
         base, kinesis, mon = stacks.outputs(env, "base"), stacks.outputs(env, "enhanced-kinesis"), stacks.outputs(env, "monitoring")
         self.raw, self.masked, self.error = base["RawBucketArn"], base["MaskedBucketArn"], base["ErrorBucketArn"]
+        self.suppression = base["SuppressionBucketArn"]
         self.raw_key, self.masked_key = base["RawKeyArn"], base["MaskedKeyArn"]
         self.base, self.kinesis, self.mon = base, kinesis, mon
         self.set_arn = f"arn:aws:ses:{R}:{A}:configuration-set/ses-migration-{self.long}-config-set"
@@ -223,6 +224,24 @@ def sender(w, f):
 PEOPLE = ("202.217.75.98", "202.217.75.91", "202.217.75.88", "202.217.75.81")
 
 
+def suppression_import(w, f):
+    """The parts of relay suppression import: an admin puts and removes them, SES reads them, nobody else does."""
+    part, g, ip = f"{f.suppression}/suppression-import/0123456789ab-001.json", f"ses-migration-{f.long}-admin-group", {"aws:SourceIp": PEOPLE[0]}
+    for action in ("ses:GetAccount", "ses:GetConfigurationSet", "ses:CreateImportJob", "ses:GetImportJob", "ses:PutSuppressedDestination"):
+        yield f"import: {action}", w.may(g, action, **ip)
+    for action in ("s3:PutObject", "s3:DeleteObject"):
+        yield f"import: {action}", w.may(g, action, part, **ip)
+        yield f"import: {action} by TLS only", not w.may(g, action, part, **ip, **{"aws:SecureTransport": "false"})
+        yield f"import: {action} by no old TLS", not w.may(g, action, part, **ip, **{"s3:TlsVersion": "1.1"})
+    for key in ("aws:Referer", "aws:SourceAccount"):
+        yield f"SES reads ({key})", w.service_may("ses.amazonaws.com", "s3:GetObject", part, **{key: A})
+        yield f"SES for this account only ({key})", not w.service_may("ses.amazonaws.com", "s3:GetObject", part, **{key: "999999999999"})
+        yield f"SES writes nothing ({key})", not w.service_may("ses.amazonaws.com", "s3:PutObject", part, **{key: A})
+        yield f"SES reads nothing else ({key})", not w.service_may("ses.amazonaws.com", "s3:GetObject", f"{f.suppression}/x", **{key: A})
+        yield f"SES reads by TLS only ({key})", not w.service_may("ses.amazonaws.com", "s3:GetObject", part, **{key: A, "aws:SecureTransport": "false"})
+    yield "no other service reads", not w.service_may("firehose.amazonaws.com", "s3:GetObject", part, **{"aws:SourceAccount": A})
+
+
 def groups(w, f):
     for kind in ("admin", "readonly", "monitoring"):
         group = f"ses-migration-{f.long}-{kind}-group"
@@ -251,6 +270,7 @@ def denials(w, f):
         yield never(kind, "ses:ListSuppressedDestinations")
         for bucket in (f.raw, f.error):
             yield never(kind, "s3:GetObject", f"{bucket}/year=2026/x")
+        yield never(kind, "s3:GetObject", f"{f.suppression}/suppression-import/x")
         for group in (f.events_log, f.raw_log, f.function_log):
             for action in ("logs:GetLogEvents", "logs:FilterLogEvents", "logs:StartQuery", "logs:StartLiveTail"):
                 yield never(kind, action, group + ":log-stream:x")
@@ -382,7 +402,7 @@ def audit(w, f):
         yield f"flow logs {action}", w.may(flow["DeliverLogsPermissionArn"], action, f.log(flow["LogGroupName"]) + ":log-stream:eni-1-all")
 
 
-ARROWS = [ses_to_firehose, firehose_to_s3, firehose_to_function, function, logs_to_keys, alarms_to_topics, task, task_start, sender, groups,
+ARROWS = [suppression_import, ses_to_firehose, firehose_to_s3, firehose_to_function, function, logs_to_keys, alarms_to_topics, task, task_start, sender, groups,
           readonly, monitoring, admin, denials, commands, audit]
 
 

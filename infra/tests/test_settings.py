@@ -31,8 +31,10 @@ def test_how_long_data_are_kept(stacks, env, long):
     assert int(rules("MaskedBucket")["errors-soon-gone"]["ExpirationInDays"]) <= 30      # may hold raw data
     days = {n: int(rules(n)[r]["ExpirationInDays"]) for n, r in (("RawBucket", "cheaper-then-gone"), ("MaskedBucket", "cheaper-then-gone"), ("ErrorBucket", "gone"))}
     assert days == {"RawBucket": 365, "MaskedBucket": 731, "ErrorBucket": 90}
-    prefixes = [stacks.record(env, "base", n).properties["LoggingConfiguration"]["LogFilePrefix"] for n in ("RawBucket", "MaskedBucket", "ErrorBucket", "ArtifactBucket")]
-    assert len(set(prefixes)) == 4
+    bounced, = rules("SuppressionBucket").values()      # what an import left behind
+    assert int(bounced["ExpirationInDays"]) <= 7 and "Prefix" not in bounced
+    prefixes = [stacks.record(env, "base", n).properties["LoggingConfiguration"]["LogFilePrefix"] for n in ("RawBucket", "MaskedBucket", "ErrorBucket", "ArtifactBucket", "SuppressionBucket")]
+    assert len(set(prefixes)) == 5
     images = stacks.record(env, "base", "RelayRepository").properties["LifecyclePolicy"]["LifecyclePolicyText"]
     assert int(re.search(r'"countNumber":(\d+)', images)[1]) >= 10      # a rollback finds its image
     retention = {r.name: int(r.properties["RetentionInDays"]) for r in stacks.of_type(env, "AWS::Logs::LogGroup")}

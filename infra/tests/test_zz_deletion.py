@@ -65,6 +65,7 @@ def test_what_stays(down):
     for env in ("dev", "prod"):
         for kind in ("raw", "masked", "error"):
             assert f"ses-migration-{env}-{kind}-logs" in s3
+        assert f"ses-migration-{env}-suppression" in s3
     ses = emulator.client("sesv2")
     assert ses.get_email_identity(EmailIdentity="goo.ne.jp")       # its DKIM tokens live on
     with pytest.raises(ClientError):
