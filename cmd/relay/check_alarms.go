@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/cmd/relay/internal/finding"
 )
 
 // alarmsTimeout bounds the question; it is asked beside those of SES.
@@ -22,17 +23,17 @@ const alarmsTimeout = 10 * time.Second
 // the rollout: two guards that act at different values make the night longer.
 // An endpoint of one's own for SES has no alarms, unless one for CloudWatch is
 // named too.
-func checkAlarms(ctx context.Context, cfg *config.Config, sdk aws.Config) []finding {
+func checkAlarms(ctx context.Context, cfg *config.Config, sdk aws.Config) []finding.Finding {
 	const name = "cloudwatch alarms"
 	if cfg.SES.Endpoint != "" && os.Getenv("AWS_ENDPOINT_URL_CLOUDWATCH") == "" && os.Getenv("AWS_ENDPOINT_URL") == "" {
-		return []finding{{levelSkipped, name, "ses.endpoint is not AWS", "set AWS_ENDPOINT_URL_CLOUDWATCH to compare them there"}}
+		return one(finding.Skipped(name, "ses.endpoint is not AWS", finding.Run("to compare them there", "export AWS_ENDPOINT_URL_CLOUDWATCH=URL")))
 	}
 	ctx, cancel := context.WithTimeout(ctx, alarmsTimeout)
 	defer cancel()
 	prefix := cfg.CloudWatch.Project + "-" + cfg.CloudWatch.Environment + "-"
 	alarms, err := readAlarms(ctx, cloudwatch.NewFromConfig(sdk), prefix)
 	if err != nil {
-		return []finding{{levelWarning, name, err.Error(), "allow cloudwatch:DescribeAlarms for: aws sts get-caller-identity; or look yourself: " + alarmsPage(cfg, prefix)}}
+		return one(finding.Warning(name, err.Error(), finding.Page("allow cloudwatch:DescribeAlarms for (aws sts get-caller-identity), or look yourself", alarmsPage(cfg, prefix))))
 	}
 	return judgeAlarms(cfg, prefix, alarms)
 }
@@ -86,11 +87,11 @@ var delayMetrics = map[string]float64{"DeliveredWithinOneMinute": 60, "Delivered
 
 // judgeAlarms compares; one line for each difference, and one that says how
 // many agree.
-func judgeAlarms(cfg *config.Config, prefix string, alarms map[string]types.MetricAlarm) (found []finding) {
+func judgeAlarms(cfg *config.Config, prefix string, alarms map[string]types.MetricAlarm) (found []finding.Finding) {
 	const name = "cloudwatch alarms"
 	if len(alarms) == 0 {
-		return []finding{{levelWarning, name, "there are none named " + prefix + "... in " + cfg.SES.Region,
-			"deploy the stack (cd infra && uv run sceptre launch " + folder(cfg) + "/monitoring.yaml), or correct cloudwatch_metrics.project and .environment"}}
+		return one(finding.Warning(name, "there are none named "+prefix+"... in "+cfg.SES.Region,
+			finding.Run("correct cloudwatch_metrics.project and .environment, or deploy the stack", launchMonitoring(cfg))))
 	}
 	agree := 0
 	compare := func(l alarmLimit, value func(types.MetricAlarm) (float64, bool)) {
@@ -98,16 +99,16 @@ func judgeAlarms(cfg *config.Config, prefix string, alarms map[string]types.Metr
 		v, known := value(a)
 		switch {
 		case !exists:
-			found = append(found, finding{levelWarning, name, prefix + l.alarm + " does not exist", launchMonitoring(cfg)})
+			found = append(found, finding.Warning(name, prefix+l.alarm+" does not exist", finding.Run("deploy the stack", launchMonitoring(cfg))))
 		case !known || math.Abs(v-l.limit) > 1e-9:
-			found = append(found, finding{levelWarning, name, fmt.Sprintf("%s%s acts at %s, %s is %g%s", prefix, l.alarm, number(v, known, l.unit), l.key, l.limit, l.unit),
-				fmt.Sprintf("make them equal: %s in the relay's file, or the template and %s", l.key, launchMonitoring(cfg))})
+			found = append(found, finding.Warning(name, fmt.Sprintf("%s%s acts at %s, %s is %g%s", prefix, l.alarm, number(v, known, l.unit), l.key, l.limit, l.unit),
+				finding.Run("make them equal, "+l.key+" in the relay's file or the template", launchMonitoring(cfg))))
 		default:
 			agree++
 		}
 		if exists && !aws.ToBool(a.ActionsEnabled) {
-			found = append(found, finding{levelWarning, name, prefix + l.alarm + " tells nobody: its actions are off",
-				"aws cloudwatch enable-alarm-actions --alarm-names " + prefix + l.alarm + " --region " + cfg.SES.Region})
+			found = append(found, finding.Warning(name, prefix+l.alarm+" tells nobody: its actions are off",
+				finding.Run("", "aws cloudwatch enable-alarm-actions --alarm-names "+prefix+l.alarm+" --region "+cfg.SES.Region)))
 		}
 	}
 	for _, l := range alarmLimits(&cfg.Rollout) {
@@ -118,10 +119,10 @@ func judgeAlarms(cfg *config.Config, prefix string, alarms map[string]types.Metr
 	}
 	for short, a := range alarms {
 		if a.StateValue == types.StateValueAlarm {
-			found = append(found, finding{levelWarning, name, prefix + short + " is in ALARM: " + cut(aws.ToString(a.StateReason), 120), alarmsPage(cfg, prefix+short)})
+			found = append(found, finding.Warning(name, prefix+short+" is in ALARM: "+cut(aws.ToString(a.StateReason), 120), finding.Page("", alarmsPage(cfg, prefix+short))))
 		}
 	}
-	return append(found, finding{Level: levelOK, Name: name, Detail: fmt.Sprintf("%d named %s...; the limits of %d are those of rollout.guard and rollout.gate", len(alarms), prefix, agree)})
+	return append(found, finding.OK(name, fmt.Sprintf("%d named %s...; the limits of %d are those of rollout.guard and rollout.gate", len(alarms), prefix, agree)))
 }
 
 // delayOf reads the time from the metric that the alarm looks at.

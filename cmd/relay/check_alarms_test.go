@@ -2,14 +2,19 @@ package main
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/cmd/relay/internal/finding"
 )
 
 // fakeAlarms answers a page of two alarms at a time.
@@ -54,7 +59,7 @@ func TestAlarmsAgainstTheGuard(t *testing.T) {
 		want   []string // a warning each: parts of detail and fix, with "|" between them
 	}{
 		"as in the repository": {func(*config.Config, fakeAlarms) {}, nil},
-		"guard":                {func(c *config.Config, _ fakeAlarms) { c.Rollout.Guard.BounceMax = 300 }, []string{"bounce-rate-critical acts at 5 %, rollout.guard.bounce_max is 3 %|sceptre launch prod/monitoring.yaml"}},
+		"guard":                {func(c *config.Config, _ fakeAlarms) { c.Rollout.Guard.BounceMax = 300 }, []string{"bounce-rate-critical acts at 5 %, rollout.guard.bounce_max is 3 %|uv run sceptre launch prod/monitoring.yaml"}},
 		"delay":                {func(c *config.Config, _ fakeAlarms) { c.Rollout.Guard.DelayMax *= 2 }, []string{"delivery-delay-critical acts at 300 s, rollout.guard.delay_max is 600 s|make them equal"}},
 		"alarm":                {func(_ *config.Config, a fakeAlarms) { *a[1].Threshold = 98 }, []string{"success-rate-warning acts at 98 %, rollout.gate.success_min is 99.5 %|template"}},
 		"off":                  {func(_ *config.Config, a fakeAlarms) { *a[0].ActionsEnabled = false }, []string{"success-rate-critical tells nobody|enable-alarm-actions"}},
@@ -71,9 +76,9 @@ func TestAlarmsAgainstTheGuard(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var warnings []finding
+			var warnings []finding.Finding
 			for _, f := range judgeAlarms(cfg, p, read) {
-				if f.Level != levelOK {
+				if f.Level() != finding.LevelOK {
 					warnings = append(warnings, f)
 				}
 			}
@@ -82,10 +87,80 @@ func TestAlarmsAgainstTheGuard(t *testing.T) {
 			}
 			for i, want := range c.want {
 				detail, fix, _ := strings.Cut(want, "|")
-				if !strings.Contains(warnings[i].Detail, detail) || !strings.Contains(warnings[i].Fix, fix) {
+				if !strings.Contains(warnings[i].Detail(), detail) || !strings.Contains(warnings[i].Fix(), fix) {
 					t.Errorf("%+v, want %s", warnings[i], want)
 				}
 			}
 		})
 	}
+}
+
+// The alarms of a CloudWatch that is not ours, with what becomes of them there.
+func TestCheckAlarms(t *testing.T) {
+	s := startS3(t) // moto has all services at one address
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH", s.url)
+	cfg := config.Default()
+	sdk, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion(cfg.SES.Region))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, checkAlarms(t.Context(), cfg, sdk), "warning cloudwatch alarms") // none there
+	api := cloudwatch.NewFromConfig(sdk)
+	put := func(name string, threshold float64, metric string) {
+		t.Helper()
+		if _, err := api.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{
+			AlarmName: aws.String("ses-migration-production-" + name), Threshold: &threshold, ComparisonOperator: types.ComparisonOperatorLessThanThreshold,
+			EvaluationPeriods: aws.Int32(5), MetricName: &metric, Namespace: aws.String("ses-migration/production/SES"), Period: aws.Int32(60),
+			Statistic: types.StatisticAverage, ActionsEnabled: aws.Bool(true),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, a := range stackAlarms() {
+		if name, ours := strings.CutPrefix(*a.AlarmName, "ses-migration-production-"); ours {
+			put(name, *a.Threshold, *a.Metrics[1].MetricStat.Metric.MetricName)
+		}
+	}
+	expect(t, checkAlarms(t.Context(), cfg, sdk), "ok cloudwatch alarms")
+	put("success-rate-critical", 90, "SendSuccessRate")
+	put("delivery-delay-warning", 95, "DeliveredWithinFiveMinutes")
+	found := checkAlarms(t.Context(), cfg, sdk)
+	expect(t, found, "warning cloudwatch alarms", "warning cloudwatch alarms", "ok cloudwatch alarms")
+	for i, want := range []string{"success-rate-critical acts at 90 %, rollout.guard.success_min is 95 %", "delivery-delay-warning acts at 300 s, rollout.gate.delay_max is 60 s"} {
+		if !strings.Contains(found[i].Detail(), want) {
+			t.Errorf("%s, want %s", found[i].Detail(), want)
+		}
+	}
+}
+
+// A CloudWatch that refuses, is not there or is not asked keeps nobody from
+// looking: the page is named.
+func TestCheckAlarmsWithoutAnswer(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	denied := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `<ErrorResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><Error><Type>Sender</Type><Code>AccessDenied</Code>`+
+			`<Message>User: relay is not authorized to perform: cloudwatch:DescribeAlarms</Message></Error></ErrorResponse>`)
+	}))
+	t.Cleanup(denied.Close)
+	cfg := config.Default()
+	for endpoint, want := range map[string]string{denied.URL: "not authorized to perform: cloudwatch:DescribeAlarms", "http://" + freeAddress(t): "DescribeAlarms: "} {
+		t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH", endpoint)
+		sdk, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion(cfg.SES.Region))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := checkAlarms(t.Context(), cfg, sdk)
+		expect(t, found, "warning cloudwatch alarms")
+		if f := found[0]; !strings.Contains(f.Detail(), want) || f.Command() != "https://ap-northeast-1.console.aws.amazon.com/cloudwatch/home?region=ap-northeast-1#alarmsV2:?search=ses-migration-production-" {
+			t.Errorf("%s -> %s", f.Detail(), f.Fix())
+		}
+	}
+	t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH", "")
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	cfg.SES.Endpoint = "http://127.0.0.1:1"
+	expect(t, checkAlarms(t.Context(), cfg, aws.Config{}), "skipped cloudwatch alarms")
 }

@@ -10,23 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/cmd/relay/internal/finding"
 )
-
-// Levels of a finding.
-const (
-	levelOK      = "ok"
-	levelWarning = "warning"
-	levelFail    = "fail"
-	levelSkipped = "skipped"
-)
-
-// finding is one line of the table of checks.
-type finding struct {
-	Level  string `json:"level"`
-	Name   string `json:"name"`
-	Detail string `json:"detail"`
-	Fix    string `json:"fix,omitempty"` // what to do
-}
 
 func newCheck(c *cli) *cobra.Command {
 	var path string
@@ -58,48 +43,51 @@ Exit code 0 only when all pass.`,
 }
 
 // checkAll runs the offline checks, then the live ones.
-func checkAll(ctx context.Context, path string, live bool, now time.Time) []finding {
+func checkAll(ctx context.Context, path string, live bool, now time.Time) []finding.Finding {
 	cfg, found := checkFile(path)
 	if cfg == nil {
-		return append(found, finding{levelSkipped, "the rest", "the files that it names, and live checks", "correct the file first"})
+		return append(found, finding.Skipped("the rest", "the files that it names, and live checks", finding.Run("correct the file first, then", "relay check --config "+shellWord(path))))
 	}
 	found = append(found, checkCertificate(cfg, now)...)
 	found = append(found, checkSecrets(cfg)...)
 	found = append(found, checkState(cfg.State.File)...)
 	found = append(found, checkOpenFiles(cfg)...)
 	if live {
-		return append(found, checkLive(ctx, cfg)...)
+		return append(found, checkLive(ctx, path, cfg)...)
 	}
-	return append(found, finding{levelSkipped, "live checks", "SES, Cuenote and the listening addresses were not asked", "add --live"})
+	return append(found, finding.Skipped("live checks", "SES, Cuenote and the listening addresses were not asked", finding.Run("", "relay check --live --config "+shellWord(path))))
 }
 
 // checkFile reads the configuration: each mistake and warning is a line.
-func checkFile(path string) (*config.Config, []finding) {
+func checkFile(path string) (*config.Config, []finding.Finding) {
 	cfg, warnings, err := config.Load(path)
-	var found []finding
+	var found []finding.Finding
 	switch mistakes, ok := err.(*config.Error); {
 	case ok:
 		for _, m := range mistakes.Mistakes {
-			found = append(found, mistakeFinding(levelFail, m))
+			found = append(found, finding.Fail(mistakeText(m)))
 		}
 	case err != nil:
-		found = append(found, finding{levelFail, "file", err.Error(), "name it with --config"})
+		found = append(found, finding.Fail("file", err.Error(), finding.Run("name it with --config, and let this user read it", "ls -l "+shellWord(path))))
 	default:
-		found = append(found, finding{Level: levelOK, Name: "file", Detail: summary(path, cfg)})
+		found = append(found, finding.OK("file", summary(path, cfg)))
 	}
 	for _, w := range warnings {
-		found = append(found, mistakeFinding(levelWarning, w))
+		found = append(found, finding.Warning(mistakeText(w)))
 	}
 	return cfg, found
 }
 
-func mistakeFinding(level string, m config.Mistake) finding {
-	text := m.Text
+func mistakeText(m config.Mistake) (name, detail string, r finding.Remedy) {
+	detail = m.Text
 	if m.Key != "" {
-		text = m.Key + ": " + text
+		detail = m.Key + ": " + detail
 	}
-	return finding{level, fmt.Sprintf("%s:%d:%d", m.File, m.Line, m.Col), text, m.Fix}
+	return fmt.Sprintf("%s:%d:%d", m.File, m.Line, m.Col), detail, finding.Run(m.Fix, fmt.Sprintf("vi +%d %s", m.Line, shellWord(m.File)))
 }
+
+// editFile is the remedy of what stands wrong in the configuration.
+func editFile(path, what string) finding.Remedy { return finding.Run(what, "vi "+shellWord(path)) }
 
 // summary says in a line what the file makes of the relay.
 func summary(path string, cfg *config.Config) string {
@@ -110,33 +98,33 @@ func summary(path string, cfg *config.Config) string {
 	return fmt.Sprintf("%s: %s takes %s; SES %s, Cuenote %s", path, cfg.Hostname, strings.Join(listeners, ", "), cfg.SES.Region, cfg.Cuenote.Address)
 }
 
-func failures(found []finding) int {
+func failures(found []finding.Finding) int {
 	n := 0
 	for _, f := range found {
-		if f.Level == levelFail {
+		if f.Level() == finding.LevelFail {
 			n++
 		}
 	}
 	return n
 }
 
-func printFindings(c *cli, found []finding, asJSON bool) error {
+func printFindings(c *cli, found []finding.Finding, asJSON bool) error {
 	if asJSON {
 		e := json.NewEncoder(c.out)
 		e.SetIndent("", "  ")
 		return e.Encode(map[string]any{"ok": failures(found) == 0, "checks": found})
 	}
 	p := c.paint()
-	colours := map[string]func(string) string{levelOK: p.green, levelWarning: p.yellow, levelFail: p.red, levelSkipped: p.dim}
+	colours := map[finding.Level]func(string) string{finding.LevelOK: p.green, finding.LevelWarning: p.yellow, finding.LevelFail: p.red, finding.LevelSkipped: p.dim}
 	nameWidth := 0
 	for _, f := range found {
-		nameWidth = max(nameWidth, len(f.Name))
+		nameWidth = max(nameWidth, len(f.Name()))
 	}
 	nameWidth = min(nameWidth, 32)
 	for _, f := range found {
-		fmt.Fprintf(c.out, "%s  %-*s  %s\n", colours[f.Level](fmt.Sprintf("%-7s", f.Level)), nameWidth, f.Name, printable(f.Detail))
-		if f.Fix != "" {
-			fmt.Fprintf(c.out, "%*s-> %s\n", 7+2+nameWidth+2, "", printable(f.Fix))
+		fmt.Fprintf(c.out, "%s  %-*s  %s\n", colours[f.Level()](fmt.Sprintf("%-7s", f.Level())), nameWidth, f.Name(), printable(f.Detail()))
+		if fix := f.Fix(); fix != "" {
+			fmt.Fprintf(c.out, "%*s-> %s\n", 7+2+nameWidth+2, "", printable(fix))
 		}
 	}
 	switch n := failures(found); n {

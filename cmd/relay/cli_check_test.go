@@ -6,15 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"math/big"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +18,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"sesrelay/cmd/relay/internal/config"
-	"sesrelay/internal/simulator"
+	"sesrelay/cmd/relay/internal/finding"
 )
 
 func TestCheckShowsEveryMistakeWithItsLine(t *testing.T) {
@@ -34,6 +30,22 @@ func TestCheckShowsEveryMistakeWithItsLine(t *testing.T) {
 			t.Errorf("exit %d, no %q in\n%s", code, want, out)
 		}
 	}
+}
+
+// Mistakes end in the command that opens the file at their line.
+func TestCheckEndsInACommand(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, "hostname: relay-1.goo.ne.jp\nlimits: {recipients: many}\n")
+	for path, want := range map[string]string{file: "vi +2 " + file, filepath.Join(t.TempDir(), "it's absent"): "ls -l '"} {
+		found := checkAll(t.Context(), path, false, time.Now())
+		if found[0].Level() != finding.LevelFail || !strings.HasPrefix(found[0].Command(), want) {
+			t.Errorf("%s -> %s", found[0].Detail(), found[0].Fix())
+		}
+		expect(t, found[:1], "fail "+found[0].Name())
+	}
+	cfg := config.Default()
+	cfg.Limits.Connections = 1 << 40
+	expect(t, checkOpenFiles(cfg), "warning open files")
 }
 
 func TestCheckFiles(t *testing.T) {
@@ -71,19 +83,36 @@ func TestCheckFiles(t *testing.T) {
 	write("bad.json", "{", 0o600)
 	write("bad.json.lock", "", 0o600)
 	expect(t, checkState(filepath.Join(dir, "bad.json")), "fail state.file")
+	found := checkState(filepath.Join(dir, "bad.json"))
+	if want := "mv " + filepath.Join(dir, "bad.json") + " " + filepath.Join(dir, "bad.json.bad"); found[0].Command() != want {
+		t.Errorf("%s, want %s", found[0].Command(), want)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, checkState(filepath.Join(dir, "folder")), "fail state.file")
+	s := serveFile(t)
+	expect(t, checkState(s.cfg.Load().State.File), "ok state.file") // in use
 	if _, err := os.Stat(filepath.Join(dir, "state.json.lock")); err == nil {
 		t.Error("the check left a lock file behind")
 	}
 }
 
+// mends are the beginnings of commands, and the pages of the AWS console. What
+// package ses says has them within a sentence.
+var mends = regexp.MustCompile(`^(vi|ls|openssl|htpasswd|install|chgrp|chown|chmod|mv|findmnt|ss|ip|curl|nc|swaks|redis-cli|systemctl|relay) |^(ip address|timedatectl)$|\b(aws [a-z0-9]+ [a-z-]+|curl -sv |relay check)|https://[a-z0-9-.]*console\.aws\.amazon\.com/`)
+
 // expect compares "level name" of each finding, and demands a remedy for what is not ok.
-func expect(t *testing.T, found []finding, want ...string) {
+func expect(t *testing.T, found []finding.Finding, want ...string) {
 	t.Helper()
 	var got []string
 	for _, f := range found {
-		got = append(got, f.Level+" "+f.Name)
-		if f.Level != levelOK && f.Fix == "" {
-			t.Errorf("%s: no word of what to do: %s", f.Name, f.Detail)
+		got = append(got, string(f.Level())+" "+f.Name())
+		if f.Level() == finding.LevelFail && !mends.MatchString(f.Command()) {
+			t.Errorf("%s: %s: no command and no page that mends it: %s", f.Name(), f.Detail(), f.Fix())
+		}
+		if f.Level() == finding.LevelWarning && f.Fix() == "" {
+			t.Errorf("%s: no word of what to do: %s", f.Name(), f.Detail())
 		}
 	}
 	if strings.Join(got, ", ") != strings.Join(want, ", ") {
@@ -110,8 +139,8 @@ func TestCheckCertificate(t *testing.T) {
 		cfg.TLS.CertificateFile, cfg.TLS.KeyFile = writeCertificate(t, row.name, now.Add(row.from), now.Add(row.to))
 		found := checkCertificate(cfg, now)
 		expect(t, found, row.want)
-		if !strings.Contains(found[0].Detail, row.say) {
-			t.Errorf("%s does not say %q", found[0].Detail, row.say)
+		if !strings.Contains(found[0].Detail(), row.say) {
+			t.Errorf("%s does not say %q", found[0].Detail(), row.say)
 		}
 	}
 	_, cfg.TLS.KeyFile = writeCertificate(t, "x.example.jp", now, now.Add(time.Hour))
@@ -141,101 +170,4 @@ func writeCertificate(t *testing.T, name string, from, to time.Time) (certFile, 
 		}
 	}
 	return certFile, keyFile
-}
-
-// TestCheckLive asks simulated next hops; credentials come from the environment.
-func TestCheckLive(t *testing.T) {
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	store := simulator.NewStore(simulator.StoreConfig{})
-	hop, err := simulator.NewSES(simulator.SESConfig{Store: store, ConfigurationSets: []string{"set-1"},
-		Credentials: map[string]string{"AKIDTEST": "secret"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { hop.Close() })
-	smtpHop, err := simulator.NewSMTP(simulator.SMTPConfig{Store: store})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { smtpHop.Close() })
-	text := "hostname: relay-1.goo.ne.jp\nlisteners: [{address: \"127.0.0.1:0\"}]\nadmin: {address: \"127.0.0.1:0\"}\n" +
-		"ses: {endpoint: \"%s\", configuration_set: %s}\ncuenote: {address: \"%s\"}\n"
-	good := writeConfig(t, fmt.Sprintf(text, hop.URL(), "set-1", smtpHop.Addr()))
-	code, out, _ := run(t, nil, "check", "--live", "--config", good)
-	if code != exitDone || !strings.Contains(out, "all pass") || !strings.Contains(out, "cuenote") {
-		t.Errorf("exit %d\n%s", code, out)
-	}
-	bad := writeConfig(t, fmt.Sprintf(text, hop.URL(), "set-2", "127.0.0.1:1"))
-	code, out, _ = run(t, nil, "check", "--live", "--json", "--config", bad)
-	var report struct {
-		OK     bool
-		Checks []finding
-	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil || report.OK || code != exitFailed {
-		t.Fatalf("exit %d, %v\n%s", code, err, out)
-	}
-	var failed []string
-	for _, f := range report.Checks {
-		if f.Level == levelFail {
-			failed = append(failed, f.Name)
-		}
-	}
-	if got := strings.Join(failed, ", "); got != "ses configuration set set-2, cuenote" {
-		t.Errorf("failed: %s", got)
-	}
-
-	// Without identities in the file SES is asked for the list, as at the start.
-	file := fmt.Sprintf(strings.Replace(text, "ses: {", "ses: {identities: [], ", 1), "%s", "set-1", smtpHop.Addr())
-	for identities, want := range map[string]string{"goo.ne.jp": "1 verified: goo.ne.jp", "": "none of this account and region is verified"} {
-		list := []string{}
-		if identities != "" {
-			list = []string{identities}
-		}
-		some, err := simulator.NewSES(simulator.SESConfig{Store: store, Identities: list})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(some.Close)
-		if _, out, _ := run(t, nil, "check", "--live", "--config", writeConfig(t, fmt.Sprintf(file, some.URL()))); !strings.Contains(out, want) {
-			t.Errorf("no %q in\n%s", want, out)
-		}
-	}
-}
-
-func TestCheckAddresses(t *testing.T) {
-	t.Parallel()
-	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { busy.Close() })
-	go func() {
-		for {
-			conn, err := busy.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprint(conn, "220 relay-1 ESMTP\r\n")
-			conn.Close()
-		}
-	}()
-	l := config.Listener{Address: busy.Addr().String(), TLS: "none"}
-	expect(t, []finding{checkListener(t.Context(), l, false)}, "fail listener")
-	if f := checkListener(t.Context(), l, true); f.Level != levelOK || !strings.Contains(f.Detail, "220 relay-1") {
-		t.Errorf("found %v", f)
-	}
-	l.Address = "192.0.2.1:2525"
-	expect(t, []finding{checkListener(t.Context(), l, false)}, "fail listener")
-
-	ready := http.StatusOK
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(ready) }))
-	t.Cleanup(api.Close)
-	address := strings.TrimPrefix(api.URL, "http://")
-	expect(t, checkAdmin(t.Context(), address), "ok admin.address")
-	ready = http.StatusServiceUnavailable
-	expect(t, checkAdmin(t.Context(), address), "warning admin.address")
-	ready = http.StatusNotFound
-	expect(t, checkAdmin(t.Context(), address), "fail admin.address")
-	expect(t, checkAdmin(t.Context(), busy.Addr().String()), "fail admin.address")
 }

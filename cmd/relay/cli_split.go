@@ -43,6 +43,11 @@ func newSplitGet(c *cli) *cobra.Command {
 			return f.jsonOr(answer, err)
 		}
 		printSplit(c, s)
+		if status, _, err := client.Status(cmd.Context()); err == nil { // without it there is still the split
+			for _, line := range figuresLines(status.Fleet) {
+				fmt.Fprintln(c.out, line)
+			}
+		}
 		return nil
 	}
 	return cmd
@@ -243,6 +248,16 @@ func printUnsaved(c *cli, s *apiclient.Split) {
 // shellQuote quotes s for a shell.
 func shellQuote(s string) string {
 	return "'" + strings.ReplaceAll(printable(s), "'", `'\''`) + "'"
+}
+
+// shellWord quotes where a shell needs it.
+func shellWord(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("0123456789-_./:,@%+=", r)
+	}) {
+		return s
+	}
+	return shellQuote(s)
 }
 
 func newSplitUndo(c *cli) *cobra.Command {

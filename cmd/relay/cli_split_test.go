@@ -25,6 +25,49 @@ func TestSplitGet(t *testing.T) {
 	}
 }
 
+// A brake is a difference from eligible to effective: what the rules leave to
+// SES is measured while nothing goes there.
+func TestEligibleUnderTheBrake(t *testing.T) {
+	t.Parallel()
+	c := newContract(t)
+	env := map[string]string{"RELAY_API": "http://" + c.cfg.Load().Admin.Address}
+	for _, line := range [][]string{{"split", "set", "100", "--force", "--reason", "test"}, {"brake", "--reason", "test"}} {
+		if code, out, errOut := run(t, env, line...); code != exitDone {
+			t.Fatalf("%v: exit %d\n%s%s", line, code, out, errOut)
+		}
+	}
+	for range 3 {
+		c.mail("taro@goo.ne.jp", "")
+	}
+	c.mail("", "") // that SES cannot take
+	for _, command := range []string{"split get", "status"} {
+		if _, out, _ := run(t, env, strings.Fields(command)...); !strings.Contains(out, "100 % requested, 75 % eligible, 0 % effective") {
+			t.Errorf("%s:\n%s", command, out)
+		}
+	}
+}
+
+// The figures of one instance are not taken for the fleet's: said on a line of
+// its own, where nothing is cut.
+func TestWhoseFigures(t *testing.T) {
+	t.Parallel()
+	api := newFakeAPI(t)
+	for fleet, want := range map[string]string{
+		`{"instances":7,"reporting":1,"up":false}`: "\nfigures     of this instance alone: Redis does not answer\n",
+		`{"instances":7,"reporting":5,"up":true}`:  "\nfigures     of 5 of 7 instances\n",
+		`{"instances":7,"reporting":7,"up":true}`:  "",
+		`null`: "",
+	} {
+		api.status = strings.Replace(strings.Replace(busyStatus, "ALARMS", "", 1), "{", `{"fleet":`+fleet+`,`, 1)
+		for _, command := range []string{"split get", "status"} {
+			_, out, _ := run(t, nil, append(strings.Fields(command), "--api", api.URL)...)
+			if !strings.Contains(out, want) || want == "" && strings.Contains(out, "figures") {
+				t.Errorf("%s with %s:\n%s", command, fleet, out)
+			}
+		}
+	}
+}
+
 func TestSplitSet(t *testing.T) {
 	t.Parallel()
 	api := newFakeAPI(t)

@@ -92,11 +92,12 @@ func writeStatus(w io.Writer, p paint, s *apiclient.Status, lines int) {
 	out := headline(p, s)
 	out = append(out, "")
 	out = append(out, splitLines(&s.Split)...)
+	out = append(out, figuresLines(s.Fleet)...)
 	out = append(out, "")
 	out = append(out, upstreamLines(s.Upstreams)...)
 	out = append(out, "")
 	out = append(out, quotaLines(s.Quota)...)
-	out = append(out, wrap("instances   ", instanceNames(&s.Split)+fleetText(s.Fleet), 2)...)
+	out = append(out, wrap("instances   ", instanceNames(&s.Split)+heardText(s.Fleet), 2)...)
 	if why := reasonsText(s.Reasons); why != "" {
 		out = append(out, wrap("not to SES  ", why, 2)...)
 	}
@@ -159,15 +160,24 @@ func instanceNames(s *apiclient.Split) string {
 	return strings.Join(append(behind, even...), ", ")
 }
 
-// fleetText says what the list of instances and the figures above it lack.
-func fleetText(f *apiclient.Fleet) string {
+// figuresLines says whose figures these are, where they are not the whole
+// fleet's: on a line of its own, because the end of a line may be cut.
+func figuresLines(f *apiclient.Fleet) []string {
 	switch {
 	case f == nil:
-		return ""
+		return nil
 	case !f.Up:
-		return "; Redis does not answer: the others as heard last, and the figures are this instance's"
+		return []string{"figures     of this instance alone: Redis does not answer"}
 	case f.Reporting < f.Instances:
-		return fmt.Sprintf("; figures of %d of them", f.Reporting)
+		return []string{fmt.Sprintf("figures     of %d of %d instances", f.Reporting, f.Instances)}
+	}
+	return nil
+}
+
+// heardText marks a list of instances that may be old.
+func heardText(f *apiclient.Fleet) string {
+	if f != nil && !f.Up {
+		return " (the others as heard last)"
 	}
 	return ""
 }

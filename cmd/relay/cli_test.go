@@ -148,7 +148,9 @@ func TestTokenNew(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	if code, out, _ := run(t, nil, "version"); code != exitDone || !strings.HasPrefix(out, "relay ") || !strings.Contains(out, "go1.") {
-		t.Errorf("exit %d: %q", code, out)
+	for _, line := range []string{"version", "--version", "-v"} {
+		if code, out, _ := run(t, nil, line); code != exitDone || !strings.HasPrefix(out, "relay ") || !strings.Contains(out, "go1.") {
+			t.Errorf("%s: exit %d: %q", line, code, out)
+		}
 	}
 }

@@ -131,10 +131,13 @@ func top(ctx context.Context, c *cli, client *apiclient.Client, interval time.Du
 func draw(c *cli, s *apiclient.Status, err error, interval time.Duration) {
 	var b bytes.Buffer
 	p := c.paint()
-	writeStatus(&b, p, s, screenLines(c)-1)
+	wide, high := screenSize(c)
+	writeStatus(&b, p, s, high-1)
 	foot := fmt.Sprintf("%s, every %s; q quits", time.Now().Format("15:04:05"), interval)
 	if err != nil {
-		foot = p.red("NO ANSWER, this picture is old: ") + strings.SplitN(err.Error(), "\n", 2)[0]
+		const old = "NO ANSWER, this picture is old: "
+		why := printable(strings.SplitN(err.Error(), "\n", 2)[0])
+		foot = p.red(old) + cut(why, wide-len(old)) // a line that wraps pushes the first one away
 	} else {
 		foot = p.dim(foot)
 	}
@@ -142,13 +145,14 @@ func draw(c *cli, s *apiclient.Status, err error, interval time.Duration) {
 	fmt.Fprint(c.out, screenHome+picture+foot+lineClear+screenClear)
 }
 
-func screenLines(c *cli) int {
+// screenSize returns columns and lines, those of a VT100 where nobody knows.
+func screenSize(c *cli) (wide, high int) {
 	if f, ok := c.out.(*os.File); ok {
-		if _, h, err := term.GetSize(int(f.Fd())); err == nil && h > 4 {
-			return h
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 40 && h > 4 {
+			return w, h
 		}
 	}
-	return 24
+	return 80, 24
 }
 
 // readKeys puts the keyboard into raw mode and sends its keys. Without a

@@ -61,6 +61,8 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 		}
 		writeJSON(w, f.rollout)
 	})
+	mux.HandleFunc("POST /v1/rollout/{order}", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, f.rollout) })
+	mux.HandleFunc("GET /v1/rollout/report", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, `{"stages":[]}`) })
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -116,7 +116,8 @@ func (l *transactionLog) write(r *relay.Record) {
 	}
 	// Past slog.Logger, which would look for the caller's line of source: it is this one.
 	rec := slog.NewRecord(time.Now(), level, transactionMessage, 0)
-	rec.AddAttrs(n.attrs...)
+	// A group without a key stands for its members, which one by one would be copied twice.
+	rec.AddAttrs(slog.Attr{Value: slog.GroupValue(n.attrs...)})
 	_ = l.log.Handler().Handle(context.Background(), rec) // as slog.Logger, which has nobody to tell either
 }
 

@@ -65,10 +65,23 @@ func appendRecord(b []byte, r slog.Record) (_ []byte, ok bool) {
 	b = append(append(append(b, `","msg":"`...), transactionMessage...), '"')
 	ok = true
 	r.Attrs(func(a slog.Attr) bool {
-		b, ok = appendAttr(append(b, ','), a)
+		b, ok = appendMember(b, a)
 		return ok
 	})
 	return append(b, '}', '\n'), ok
+}
+
+// appendMember appends an attribute, or those of a group that has no key.
+func appendMember(b []byte, a slog.Attr) (_ []byte, ok bool) {
+	if a.Key != "" || a.Value.Kind() != slog.KindGroup {
+		return appendAttr(append(b, ','), a)
+	}
+	for _, a := range a.Value.Group() {
+		if b, ok = appendAttr(append(b, ','), a); !ok {
+			return b, false
+		}
+	}
+	return b, true
 }
 
 func appendAttr(b []byte, a slog.Attr) (_ []byte, ok bool) {

@@ -36,6 +36,13 @@ func TestJSONLineIsSlogs(t *testing.T) {
 			}
 		}
 	}
+	for _, last := range []slog.Attr{slog.Bool("yes", true), slog.Any("rare", errors.New("e")), slog.String("text", "a \"b\"")} {
+		r := slog.NewRecord(time.Now(), slog.LevelInfo, transactionMessage, 0)
+		r.AddAttrs(slog.Int("n", 1), slog.Attr{Value: slog.GroupValue(slog.String("a", "b"), slog.Group("", slog.Int("inner", 1)), last)}, slog.Int("m", 2))
+		if want, got := bothWays(t, r); got != want {
+			t.Errorf("\n got %s\nwant %s", got, want)
+		}
+	}
 	for _, v := range []slog.Value{slog.Float64Value(math.Inf(1)), slog.Float64Value(1e-7), slog.Float64Value(1e300), slog.DurationValue(time.Second),
 		slog.GroupValue(slog.Int("x", 1)), slog.AnyValue(errors.New("e")), slog.AnyValue(func() {}), slog.TimeValue(time.Unix(1, 2)), slog.Uint64Value(7)} {
 		r := slog.NewRecord(time.Now(), slog.LevelInfo, transactionMessage, 0)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/cmd/relay/internal/finding"
 	"sesrelay/internal/redistest"
 )
 
@@ -20,13 +21,13 @@ func TestCheckRedis(t *testing.T) {
 	}
 	t.Cleanup(server.Kill)
 	cfg := config.Default()
-	check := func(url string, want ...string) []finding {
+	check := func(url string, want ...string) []finding.Finding {
 		t.Helper()
 		cfg.State.Redis = url
 		found := checkRedis(t.Context(), cfg)
 		expect(t, found, want...)
 		for _, f := range found {
-			if strings.Contains(f.Detail+f.Fix, "hunter2") {
+			if strings.Contains(f.Detail()+f.Fix(), "hunter2") {
 				t.Errorf("the password is shown: %+v", f)
 			}
 		}

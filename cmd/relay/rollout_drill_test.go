@@ -39,3 +39,21 @@ func TestDrillUsage(t *testing.T) {
 		t.Errorf("exit %d, %s", code, errOut)
 	}
 }
+
+// TestDrillThatFails: what is not answered in time is said, in words, as JSON
+// and by the exit code, which is what a job that runs the drill looks at.
+func TestDrillThatFails(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"--json"}} {
+		code, out, errOut := run(t, nil, append([]string{"rollout", "drill", "--fault", "outage", "--rate", "60", "--warm", "1s", "--within", "1ms"}, args...)...)
+		if code != exitFailed || !strings.Contains(errOut, "1 of 1 faults were not answered") {
+			t.Errorf("%v: exit %d: %s", args, code, errOut)
+		}
+		if !strings.Contains(out, "the split was not put back in time") {
+			t.Errorf("%v: %s", args, out)
+		}
+		if args == nil && !strings.Contains(out, "FAILED") {
+			t.Errorf("%s", out)
+		}
+	}
+}

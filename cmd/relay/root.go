@@ -97,11 +97,18 @@ mail to Amazon SES and the rest to Cuenote; the share changes while mail flows.
   relay brake                             SES share to 0 now, everywhere`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       versionLine(),
-		RunE:          group,
 		Args:          cobra.ArbitraryArgs,
 	}
-	root.SetVersionTemplate("{{.Version}}\n")
+	// Not cobra's own flag: its template would keep text/template, and with it
+	// every exported method of every package, in the binary.
+	asked := root.Flags().BoolP("version", "v", false, "version for relay")
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if *asked {
+			_, err := fmt.Fprintln(c.out, versionLine())
+			return err
+		}
+		return group(cmd, args)
+	}
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run it:"}, &cobra.Group{ID: "live", Title: "A running relay:"},
 		&cobra.Group{ID: "set", Title: "Set it up:"})
 	add := func(id string, cmds ...*cobra.Command) {

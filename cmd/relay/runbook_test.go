@@ -67,7 +67,7 @@ func sections(text string) (out []section) {
 			s.code = append(s.code, strings.TrimRight(code, " "))
 		}
 		for _, m := range linkTarget.FindAllStringSubmatch(line, -1) {
-			if !slices.Contains(runbooks, m[1]) {
+			if !slices.Contains(runbooks, m[1]) && !slices.Contains(consolePages, m[1]) {
 				s.links = append(s.links, m[1])
 			}
 		}

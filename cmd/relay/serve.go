@@ -25,6 +25,7 @@ func runServe(ctx context.Context, path string) error {
 	}
 	level := &slog.LevelVar{}
 	log := newLogger(os.Stderr, cfg.Log.Format, level)
+	takeLibraryLog(log)
 	logWarnings(log, warnings)
 	boundMemory(cfg)
 	a, err := newApp(ctx, cfg, log, level, appExtra{})
@@ -132,24 +133,25 @@ func (a *app) drain() error {
 	return nil
 }
 
-// background runs what repeats: the quota's snapshot, and another try to save
-// a split that the disk could not take.
+// background runs what repeats: memory that goes back, the quota's snapshot,
+// and another try to save a split that the disk could not take.
 func (a *app) background(ctx context.Context) {
 	go every(ctx, time.Minute, a.writeCloudWatch)
+	go every(ctx, memoryLook, new(idleMemory).giveBack)
 	if a.shared != nil {
 		a.shared.start(a)
 		return
 	}
 	go every(ctx, time.Minute, func() { a.saveQuota(a.cfg.Load().State.File) })
 	go every(ctx, 10*time.Second, func() {
-		if !a.live.Current().Unsaved {
-			return
-		}
-		if err := a.live.Sync(ctx); err != nil {
+		unsaved := a.live.Current().Unsaved
+		if err := a.live.Sync(ctx); err != nil { // also where a refused change may stand in the file
 			a.log.Error("the split in force is still not saved: a restart would forget it", "error", err.Error())
 			return
 		}
-		a.log.Info("the split in force is saved again", "split_version", a.live.Current().Version)
+		if unsaved {
+			a.log.Info("the split in force is saved again", "split_version", a.live.Current().Version)
+		}
 	})
 }
 

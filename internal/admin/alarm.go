@@ -49,7 +49,11 @@ func (a *API) alarms(s *Status, q quota.Status) []Alarm {
 
 func splitAlarms(s *Status) (out []standing) {
 	if b := s.Split.Brake; b != nil {
-		out = append(out, standing{"brake", warning, fmt.Sprintf("the brake is on: SES gets %s %% instead of %s %% (%s: %s)", s.Split.Applied, s.Split.Requested, b.By, b.Reason)})
+		text := fmt.Sprintf("the brake is on: SES gets %s %% instead of %s %% (%s: %s)", s.Split.Applied, s.Split.Requested, b.By, b.Reason)
+		if s.Split.Applied == s.Split.Requested { // as behind a rollback, which lowers both
+			text = fmt.Sprintf("the brake is on: SES gets no more than %s %% (%s: %s)", s.Split.Applied, b.By, b.Reason)
+		}
+		out = append(out, standing{"brake", warning, text})
 	}
 	if s.Split.Unsaved {
 		out = append(out, standing{"unsaved", critical, "the split in force is not saved, a restart would forget it: look at the disk of state.file"})

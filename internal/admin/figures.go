@@ -23,7 +23,7 @@ type figures struct {
 func (s *Stats) figures() figures {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	now := s.steady()
 	n := now.UnixNano() / int64(slotTime)
 	f := figures{reasons: map[reasonKey]int64{}}
 	for i := range f.routes {

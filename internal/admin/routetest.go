@@ -41,7 +41,7 @@ func (a *API) testRoute(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusUnprocessableEntity, err.Error())
 	}
 	e := a.Router.Explain(env, to)
-	out := answer{Route: e.Route, Reason: e.Reason, Rule: e.Rule, Version: e.Version, Text: explain(e, a.Router.By())}
+	out := answer{Route: e.Route, Reason: e.Reason, Rule: e.Rule, Version: e.Version, Text: explain(e, a.Router.By()) + threshold(e)}
 	if e.Reason == relay.ReasonSplit || e.Share > 0 && e.Share < split.Full {
 		out.SESPercent = &e.Share
 	}
@@ -107,6 +107,15 @@ func explain(e split.Explanation, by split.By) string {
 		return fmt.Sprintf("%s sends %s %% of the keys to ses, by %s; this one goes to %s", text, e.Share, by, e.Route)
 	}
 	return fmt.Sprintf("%s sends all such mail to %s", text, e.Route)
+}
+
+// threshold says at which share of the split this mail would take SES: with
+// split.by client it picks the server that goes first.
+func threshold(e split.Explanation) string {
+	if e.From == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (on ses from %s %%)", e.From)
 }
 
 // standingInTheWay says what would make the mail take another way just now.

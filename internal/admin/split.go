@@ -20,7 +20,7 @@ type SplitView struct {
 	ChangedAt  time.Time     `json:"changed_at"`
 	Requested  split.Percent `json:"requested"`         // what the operator set
 	Applied    split.Percent `json:"applied"`           // requested, under the brake
-	Eligible   *float64      `json:"eligible"`          // percent that the split and the rules left to SES; null without mail
+	Eligible   *float64      `json:"eligible"`          // percent that the requested split and the rules left to SES; null without mail
 	Effective  *float64      `json:"effective"`         // percent that SES accepted; both over five minutes
 	Brake      *split.Brake  `json:"brake"`             // null: not on
 	Brakes     []string      `json:"brakes"`            // names of all brakes that are on, for DELETE /v1/brake

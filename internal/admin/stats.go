@@ -40,7 +40,7 @@ type Stats struct {
 type slot struct {
 	number   int64 // since 1970, in slots
 	decided  int64 // messages with a route, duplicates not counted
-	eligible int64 // of those, left to SES by the split and the rules
+	eligible int64 // of those, left to SES by the requested split and the rules
 	routes   [2]routeSlot
 	reasons  map[reasonKey]int64
 }
@@ -91,7 +91,7 @@ func (s *Stats) Observe(rec *relay.Record) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	now := s.steady()
 	sl := s.slot(now)
 	for _, a := range rec.Attempts {
 		sl.attempt(a)
@@ -100,7 +100,7 @@ func (s *Stats) Observe(rec *relay.Record) {
 		return // it was counted when it was sent
 	}
 	sl.decided++
-	if rec.Eligible {
+	if rec.Eligible || rec.Held { // the brake is a difference from eligible to effective, not from requested
 		sl.eligible++
 	}
 	sl.reasons[reasonKey{rec.Route, rec.Reason}]++
@@ -169,6 +169,10 @@ func (s *Stats) effective() float64 {
 	return math.NaN()
 }
 
+// steady is the time on a clock that was right when the process began: one that
+// is set must not empty the figures, or fill one minute with the mail of hours.
+func (s *Stats) steady() time.Time { return s.begun.Add(s.Age()) }
+
 // Age is how long figures have been collected.
 func (s *Stats) Age() time.Duration { return s.now().Sub(s.begun) }
 
@@ -177,5 +181,5 @@ func (s *Stats) Age() time.Duration { return s.now().Sub(s.begun) }
 func (s *Stats) Traffic() split.Traffic {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.minutes.traffic(s.now(), s.begun)
+	return s.minutes.traffic(s.steady(), s.begun)
 }

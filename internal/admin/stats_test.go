@@ -48,6 +48,8 @@ func TestShares(t *testing.T) {
 			rec = record(relay.SES, relay.ResultAccepted)
 		case i < 250: // left to SES, and taken by Cuenote
 			rec.Eligible, rec.Reason = true, relay.ReasonBreaker
+		case i >= 900: // left to SES, and held by the brake
+			rec.Held = true
 		case i < 350: // counted when it was sent
 			rec = record(relay.SES, relay.ResultDuplicate)
 		case i < 400:
@@ -57,7 +59,7 @@ func TestShares(t *testing.T) {
 		c.now = c.now.Add(100 * time.Millisecond)
 	}
 	sh := s.Shares()
-	near(t, "eligible", sh.Eligible, 100*250.0/900)
+	near(t, "eligible", sh.Eligible, 100*350.0/900)
 	near(t, "effective", sh.Effective, 100*200.0/850)
 	f := s.figures()
 	if r := f.reasonCounts(); len(r) != 3 || r[0] != (ReasonCount{relay.Cuenote, relay.ReasonSplit, 650}) || r[2] != (ReasonCount{relay.Cuenote, relay.ReasonBreaker, 50}) {

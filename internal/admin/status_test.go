@@ -97,6 +97,12 @@ func TestStatus(t *testing.T) {
 	if s := status(); strings.Contains(texts(s), "breaker") {
 		t.Errorf("%s", texts(s))
 	}
+	// Behind a rollback the requested share is lowered, too.
+	f.want(f.ask("PUT", "/v1/split", `{"ses_percent":0,"reason":"r"}`, "If-Match: 1"), 200)
+	c.now = c.now.Add(time.Second)
+	if s := status(); !strings.Contains(texts(s), "the brake is on: SES gets no more than 0 % (local: bounces)") {
+		t.Errorf("%s", texts(s))
+	}
 }
 
 func TestUnknownDayQuotaIsNotUnlimited(t *testing.T) {

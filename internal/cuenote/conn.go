@@ -18,9 +18,10 @@ type conn struct {
 	nc     net.Conn // the TLS connection, once there is TLS
 	socket *socket
 	br     *bufio.Reader
-	out    []byte // commands on their way, reused
-	reply  reply  // the last one read
-	expire func() // makes every pending read and write fail
+	out    []byte    // commands on their way, reused
+	reply  reply     // the last one read
+	expire func()    // makes every pending read and write fail
+	until  time.Time // the deadline of reads and writes; zero: not known
 
 	ext      extensions
 	greeting string
@@ -30,6 +31,7 @@ type conn struct {
 	born  time.Time
 	idle  time.Time // since when in the pool
 	mails int       // transactions begun
+	fit   bool      // nothing came unasked when the pool looked; until the first command
 	dirty bool      // a transaction may be open: RSET comes before the next MAIL
 	gone  bool      // reset, closed or 421: what failed may be tried on another connection
 }
@@ -62,10 +64,21 @@ func (c *conn) watch(ctx context.Context) (stop func() bool) {
 // limit gives what follows at most d. The look at ctx comes after the deadline
 // is set: a watch that fires before is seen here, one that fires later overrides it.
 func (c *conn) limit(ctx context.Context, d time.Duration) error {
-	if err := c.nc.SetDeadline(time.Now().Add(d)); err != nil {
+	if err := c.allow(d); err != nil {
 		return err
 	}
 	return ctx.Err()
+}
+
+// allow sets the deadline, unless the one that is set is at most a sixteenth of
+// d sooner: the steps of one mail follow each other within moments.
+func (c *conn) allow(d time.Duration) error {
+	until := time.Now().Add(d)
+	if late := until.Sub(c.until); late >= 0 && late <= d/16 {
+		return nil
+	}
+	c.until = until
+	return c.nc.SetDeadline(until)
 }
 
 // write writes b within d.
@@ -100,8 +113,33 @@ func (c *conn) note(err error) error {
 	return err
 }
 
-// cmd writes one command line and reads its reply.
+// unasked looks, before a command is written, for a reply that nobody has asked
+// for. It would be taken for the command's own, and each later one for that of
+// the next command: the refusal of one recipient for that of all. A 421 is what
+// may come at any time (RFC 5321 section 3.8): then said is true, and it is the answer.
+func (c *conn) unasked(ctx context.Context, d time.Duration) (said bool, err error) {
+	quiet, err := c.quiet()
+	if quiet || err != nil {
+		return false, err
+	}
+	if err := c.read(ctx, d); err != nil {
+		return false, err
+	}
+	if c.reply.code != 421 {
+		return false, fmt.Errorf("%w: it came unasked: %s", errGarbage, c.reply.quoted())
+	}
+	return true, nil
+}
+
+// cmd writes one command line and reads its reply. What came unasked is looked
+// for only where it costs nothing: right behind the TLS handshake the server's
+// session tickets would be waited for.
 func (c *conn) cmd(ctx context.Context, line string, d time.Duration) error {
+	if c.br.Buffered() > 0 {
+		if said, err := c.unasked(ctx, d); said || err != nil {
+			return err
+		}
+	}
 	c.out = append(append(c.out[:0], line...), "\r\n"...)
 	if err := c.write(ctx, c.out, d); err != nil {
 		return err
@@ -139,6 +177,7 @@ func (c *conn) heardTLS(pending bool) (bool, error) {
 	if pending {
 		deadline = time.Now().Add(20 * time.Millisecond)
 	}
+	c.until = time.Time{}
 	c.nc.SetReadDeadline(deadline)
 	_, err := c.br.Peek(1)
 	if isTimeout(err) {

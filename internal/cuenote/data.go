@@ -55,6 +55,9 @@ func (d *delivery) data(ctx context.Context) *relay.Error {
 			return failed
 		}
 	}
+	if failed := d.inStep(ctx, cmdData); failed != nil {
+		return failed
+	}
 	k := d.conn
 	if err := k.cmd(ctx, string(cmdData), d.client.cfg.CommandTimeout); err != nil {
 		return lost(ctx, "DATA", err)
@@ -155,7 +158,7 @@ func (d *delivery) cutShort(ctx context.Context, err error) error {
 // server cannot have seen the end of the data: not accepted.
 func (d *delivery) dot(ctx context.Context, last []byte) error {
 	k := d.conn
-	k.nc.SetDeadline(time.Now().Add(d.client.cfg.Timeout))
+	_ = k.allow(d.client.cfg.Timeout) // the write reports it
 	n, err := k.nc.Write(last)
 	switch {
 	case err == nil:
@@ -172,7 +175,7 @@ func (d *delivery) result() (relay.Receipt, error) {
 	if err := k.reply.read(k.br); err != nil {
 		return relay.Receipt{}, unanswered(err)
 	}
-	if k.reply.code/100 == 3 {
+	if k.reply.elsewhere() {
 		return relay.Receipt{}, unanswered(fmt.Errorf("%w: %s", errGarbage, k.reply.quoted()))
 	}
 	k.dirty, d.inside = false, false

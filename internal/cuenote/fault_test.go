@@ -154,3 +154,20 @@ func endless(f *fake, virtual bool) *parts {
 	}
 	return p
 }
+
+// TestEveryStepHasItsTime: a step that begins long after the one before does not
+// live on what is left of its time.
+func TestEveryStepHasItsTime(t *testing.T) {
+	t.Parallel()
+	for _, think := range []time.Duration{0, time.Second, 15 * time.Second, 29 * time.Second, time.Hour} {
+		virtual(t, newFake(script{"DATA": "hang"}), func(cfg *Config) { cfg.CommandTimeout = 30 * time.Second }, func(t *testing.T, c *Client) {
+			d := begin(t, c)
+			time.Sleep(think)
+			start := time.Now()
+			_, err := d.Send(context.Background(), content(message))
+			if took := time.Since(start); err == nil || took > 30*time.Second || took < 28*time.Second {
+				t.Errorf("after %v: DATA without an answer ended after %v: %v", think, took, err)
+			}
+		})
+	}
+}

@@ -84,6 +84,9 @@ func (d *delivery) offer(ctx context.Context, to []relay.Address, errs []error) 
 // behind it, which say nothing new.
 func (d *delivery) run(ctx context.Context, g *group, from, end int, errs []error) *relay.Error {
 	k := d.conn
+	if failed := d.inStep(ctx, cmdRcpt); failed != nil {
+		return failed
+	}
 	k.out = k.out[:0]
 	for i := from; i < end; i++ {
 		k.out = d.appendCommand(k.out, g, i)
@@ -107,6 +110,22 @@ func (d *delivery) run(ctx context.Context, g *group, from, end int, errs []erro
 		}
 	}
 	return refused
+}
+
+// inStep makes sure that the next reply will be that to cmd.
+func (d *delivery) inStep(ctx context.Context, cmd command) *relay.Error {
+	if d.conn.fit { // looked at when it was taken from the pool, which was right before
+		d.conn.fit = false
+		return nil
+	}
+	said, err := d.conn.unasked(ctx, d.client.cfg.CommandTimeout)
+	switch {
+	case err != nil:
+		return lost(ctx, "before "+string(cmd), err)
+	case said:
+		return refusal(cmd, &d.conn.reply)
+	}
+	return nil
 }
 
 // lostOr421 looks for a last word of the server after a write has failed.

@@ -93,6 +93,7 @@ func (c *Client) usable(k *conn) bool {
 		c.drop(k)
 		return false
 	}
+	k.fit = true
 	return true
 }
 

@@ -84,6 +84,17 @@ func cutReplyLine(line []byte) (code int, text []byte, more, ok bool) {
 
 func (r *reply) positive() bool { return r.code/100 == 2 }
 
+// elsewhere reports whether a reply to the final dot answers something else: it
+// asks for more, or means help, a greeting, leave-taking or AUTH (RFC 5321
+// section 4.2.2, RFC 4954 section 6). The two sides are out of step, so it says nothing of the mail.
+func (r *reply) elsewhere() bool {
+	switch r.code {
+	case 211, 214, 220, 221, 235:
+		return true
+	}
+	return r.code/100 == 3
+}
+
 // passed returns the reply as the client may read it: printable ASCII, a few
 // lines of bounded length, the enhanced code apart.
 func (r *reply) passed() relay.Reply {

@@ -164,6 +164,15 @@ func TestInstancesComeAndGo(t *testing.T) {
 	}
 	sees(t, all[1], 3)
 	sees(t, all[1], 2)
+	// So does one that died before Redis's clock was set back by an hour.
+	if _, err := all[0].registry.say(t.Context(), "dead", encode(t, dead)); err != nil {
+		t.Fatal(err)
+	}
+	if err := all[0].registry.client.ZIncrBy(t.Context(), all[0].registry.keys[1], 3600e6, "dead").Err(); err != nil {
+		t.Fatal(err)
+	}
+	sees(t, all[1], 3)
+	sees(t, all[1], 2)
 	// What others write there is left out.
 	for i, bad := range []string{"x", `{"id":"a"}`, `{"id":"a\nb","run":"r","build":"b","ceiling":100}`, `{"id":"a","run":"r","build":"b","admin":"file:///etc","ceiling":100}`} {
 		if _, err := all[0].registry.say(t.Context(), fmt.Sprint("bad", i), bad); err != nil {

@@ -34,6 +34,10 @@ elseif ARGV[1] ~= '' then
 	redis.call('HDEL', KEYS[1], ARGV[1])
 	redis.call('ZREM', KEYS[2], ARGV[1])
 end
+-- Redis's clock was set back: one that died before would live until it is that late again
+for _, run in ipairs(redis.call('ZRANGE', KEYS[2], '(' .. string.format('%.0f', now), '+inf', 'BYSCORE')) do
+	redis.call('ZADD', KEYS[2], now, run)
+end
 for _, run in ipairs(redis.call('ZRANGE', KEYS[2], '-inf', '(' .. string.format('%.0f', now - ARGV[3]), 'BYSCORE')) do
 	redis.call('HDEL', KEYS[1], run)
 	redis.call('ZREM', KEYS[2], run)

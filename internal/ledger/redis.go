@@ -164,8 +164,10 @@ func (l *Ledger) claimOnce(fp relay.Fingerprint, owner string) (c relay.Claim, r
 		c.State, c.Receipt = relay.Duplicate, unpack(value)
 	case "unknown":
 		c.State = relay.Busy
-	default:
+	case "running":
 		running = true
+	default: // nobody would ever end it: the mail must not wait for it
+		return c, false, errors.New("ledger: claim: what Redis holds is none of ours")
 	}
 	return c, running, nil
 }

@@ -25,7 +25,8 @@ type pipe struct {
 	client  redis.UniversalClient
 	timeout time.Duration
 	in      chan *question
-	pause   atomic.Int64 // until then, Unix nanoseconds; 0: Redis answers
+	begun   time.Time
+	pause   atomic.Int64 // until so many nanoseconds after begun, whatever becomes of the wall clock; 0: Redis answers
 }
 
 // question is one script to run. done is closed when reply and err are set.
@@ -40,7 +41,7 @@ type question struct {
 }
 
 func newPipe(client redis.UniversalClient, timeout time.Duration) *pipe {
-	return &pipe{client: client, timeout: timeout, in: make(chan *question, pipeQueue)}
+	return &pipe{client: client, timeout: timeout, in: make(chan *question, pipeQueue), begun: time.Now()}
 }
 
 // eval runs a script and waits for its answer, at most the pipe's timeout.
@@ -72,11 +73,11 @@ func (p *pipe) mayAsk() bool {
 	if until == 0 {
 		return true
 	}
-	now := time.Now()
-	return now.UnixNano() >= until && p.pause.CompareAndSwap(until, now.Add(pauseAfter).UnixNano())
+	age := time.Since(p.begun)
+	return int64(age) >= until && p.pause.CompareAndSwap(until, int64(age+pauseAfter))
 }
 
-func (p *pipe) failed() { p.pause.Store(time.Now().Add(pauseAfter).UnixNano()) }
+func (p *pipe) failed() { p.pause.Store(int64(time.Since(p.begun) + pauseAfter)) }
 
 // run sends pipelines until ctx is done.
 func (p *pipe) run(ctx context.Context) {
@@ -177,5 +178,8 @@ func evalAll(ctx context.Context, client redis.UniversalClient, calls []call) []
 }
 
 // lost reports whether an error is not Redis's own answer about this command.
-// A server that is loading, out of memory or a replica answers, but is no use.
-func lost(err error) bool { return err != nil && !errors.Is(err, redis.Nil) }
+// A server that is loading, out of memory or a replica answers, but is no use;
+// a key of another type is about one mail.
+func lost(err error) bool {
+	return err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE")
+}

@@ -16,7 +16,8 @@ end
 local state = string.sub(v, 1, 1)
 if state == 'a' then return {'accepted', v, 0} end
 if state == 'u' then return {'unknown', '', unknowns} end
-return {'running', '', unknowns}`)
+if state == 'c' then return {'running', '', unknowns} end
+return {'foreign', '', unknowns}`)
 
 	// acceptScript: KEYS flight, unknowns; ARGV "a"+receipt, life in ms. The
 	// owner does not matter: accepted is accepted.

@@ -66,7 +66,7 @@ func (b *book) question(now time.Time, cfg *Config) question {
 		back: b.away, known: b.used, epoch: b.epoch, instances: b.instances, throttled: b.told,
 		fewAhead: min(3*pause, patience(cfg)), manyAhead: 2 * pause}
 	if len(b.queue) > 0 {
-		q.fewAhead = min(q.fewAhead, b.queue[0].until.Sub(now))
+		q.fewAhead = min(q.fewAhead, b.queue[len(b.queue)-1].until.Sub(now))
 	}
 	q.many = whole(b.queue, r*2*pause.Seconds(), q.depth)
 	q.few = whole(b.queue, r*pause.Seconds()/float64(b.instances), q.depth)

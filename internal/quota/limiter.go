@@ -75,7 +75,7 @@ func New(cfg Config, reg prometheus.Registerer) (*Limiter, error) {
 	}
 	l := &Limiter{cfg: cfg, bucket: rate.NewLimiter(0, 1)}
 	now := time.Now()
-	l.window.last = minuteOf(now)
+	l.window = newWindow(now)
 	l.resize(now)
 	l.bucket = rate.NewLimiter(l.bucket.Limit(), l.bucket.Burst()) // full
 	l.metrics = newMetrics(reg, l.Status)

@@ -348,7 +348,7 @@ func TestRestoreRefuses(t *testing.T) {
 		}
 	}
 	l := newLimiter(t, Config{})
-	future := fmt.Sprintf(`{"format":1,"minutes":[[%d,5],[%d,7]]}`, minuteOf(time.Now())+3*slots, minuteOf(time.Now())-2*slots)
+	future := fmt.Sprintf(`{"format":1,"minutes":[[%d,5],[%d,7]]}`, time.Now().Unix()/60+3*slots, time.Now().Unix()/60-2*slots)
 	if err := l.Restore([]byte(future)); err != nil || l.Status().DayUsed != 5 {
 		t.Errorf("a wrong clock: %v, %+v", err, l.Status())
 	}

@@ -22,6 +22,7 @@ const (
 	retryAway   = 250 * time.Millisecond // between two questions while it is away
 	beat        = time.Second            // between two reports at the latest
 	turnLife    = 90 * time.Second       // of the poller's lease
+	turnRest    = 30 * time.Second       // between the fleet's questions, also when the poller leaves
 )
 
 // FleetConfig says what a Fleet stands on.
@@ -94,7 +95,7 @@ func (f *Fleet) Close(ctx context.Context) error {
 	if err := f.fleet.Client.ZRem(ctx, f.keys[2], f.fleet.ID).Err(); err != nil {
 		return fmt.Errorf("quota: leave the fleet: %w", err)
 	}
-	if err := leaveScript.Run(ctx, f.fleet.Client, f.keys[4:], f.fleet.ID).Err(); err != nil {
+	if err := leaveScript.Run(ctx, f.fleet.Client, []string{f.keys[4], f.keys[0]}, f.fleet.ID, turnRest.Milliseconds()).Err(); err != nil {
 		return fmt.Errorf("quota: leave the poller's lease: %w", err)
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"sesrelay/internal/redistest"
 )
 
@@ -130,6 +132,61 @@ func TestFleetLosesAnInstance(t *testing.T) {
 	if used < 0.95 {
 		t.Errorf("the others have only %.0f %% of the rate", 100*used)
 	}
+}
+
+// TestRedisClockSetBack: an hour, by a step of its clock or by a failover. What
+// Redis has noted then lies in the future. Mail goes on at the rate, and SES's
+// word that it was too fast does not last longer.
+func TestRedisClockSetBack(t *testing.T) {
+	t.Parallel()
+	const limit = 200.0
+	s := redisServer(t, single)
+	cfg := Config{Rate: limit, Day: 1e6, MaxWait: time.Second}
+	all := []*Fleet{member(t, s.Addr, false, cfg), member(t, s.Addr, false, cfg)}
+	together(t, all)
+	for range 300 {
+		if err := all[0].Take(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := all[0].Status().DayUsed
+	// One script, so that nobody speaks in between.
+	const later = `local f = {'zero','seen','cutat','lostat','heal','healfrom'}
+for _, n in ipairs(f) do redis.call('HINCRBYFLOAT', KEYS[1], n, 3600000) end
+for _, m in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do redis.call('ZINCRBY', KEYS[2], 3600000, m) end
+return 1`
+	client := redisClient(t, s.Addr, false)
+	keys := fleetKeys("test:")
+	if err := client.Eval(t.Context(), later, []string{keys[0], keys[2]}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // what was lent before is over
+	began, got := time.Now(), 0
+	for time.Since(began) < 3*time.Second {
+		for _, f := range all {
+			if f.Take(t.Context(), 1) == nil {
+				got++
+			}
+		}
+	}
+	if took := time.Since(began).Seconds(); float64(got) > limit*(took+1) {
+		t.Errorf("%d recipients in %.1f s at %.0f a second", got, took, limit)
+	}
+	if got < 50 { // a machine with too much to do has no more time than for these
+		t.Errorf("only %d recipients in 3 s: the quota waits for the old time", got)
+	}
+	// The pace must not be reckoned from a negative time: that made it -7,092 a second.
+	if now := all[0].Status(); now.DayUsed < used || now.RateNow != limit || now.Share {
+		t.Errorf("%+v, the day's count was %v", now, used)
+	}
+	if n := all[0].Instances(); n != 2 {
+		t.Errorf("%d instances", n)
+	}
+	client.ZAdd(t.Context(), keys[2], redis.Z{Score: 1, Member: "dead"}) // and who is gone is still noticed
+	eventually(t, "a dead instance stays", func() bool {
+		n, err := client.ZCard(t.Context(), keys[2]).Result()
+		return err == nil && n == 2
+	})
 }
 
 // TestFleetDay: the day's quota holds for all together, and outlives every
@@ -258,4 +315,41 @@ func TestFleetOfOneWithoutRedis(t *testing.T) {
 	if d := time.Since(begun); d < 40*time.Millisecond { // a quarter second's worth is there at once at the most
 		t.Errorf("300 took %s at 1,000 a second", d)
 	}
+}
+
+// TestTurnIsLeft: a poller that stops leaves its turn to others, and not before
+// SES may be asked again: a restart is no reason to ask twice.
+func TestTurnIsLeft(t *testing.T) {
+	t.Parallel()
+	s := redisServer(t, single)
+	client := redisClient(t, s.Addr, false)
+	one, two, three := member(t, s.Addr, false, Config{}), member(t, s.Addr, false, Config{}), member(t, s.Addr, false, Config{})
+	if !one.Turn() || two.Turn() {
+		t.Fatal("the lease of the poller does not stay with one")
+	}
+	if err := one.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !two.Turn() {
+		t.Error("SES has never answered, and nobody may ask")
+	}
+	two.SetAccount(50_000, 14, 123)
+	for _, f := range []*Fleet{three, two} {
+		if err := f.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	four := member(t, s.Addr, false, Config{})
+	if four.Turn() {
+		t.Error("SES is asked again at once")
+	}
+	key := fleetKeys("test:")[4]
+	left, err := client.PTTL(t.Context(), key).Result()
+	if err != nil || left < turnRest/2 || left > turnRest {
+		t.Errorf("the turn is free in %v (%v), not after the rest of %v", left, err, turnRest)
+	}
+	if err := client.PExpire(t.Context(), key, time.Millisecond).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the turn is free", four.Turn)
 }

@@ -22,7 +22,7 @@ local few, fewgo, many, manygo, spare = tonumber(ARGV[4]), tonumber(ARGV[5]), to
 local fewahead, manyahead = tonumber(ARGV[9]), tonumber(ARGV[10])
 local daymax, cum, acked, held = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local back, known, lastn, throttled, epoch = ARGV[15] == '1', tonumber(ARGV[16]), tonumber(ARGV[17]), ARGV[18], tonumber(ARGV[19])
-local MEMBER, SILENCE, HEAL, DAY, SLOTS = 5000, 1500, 3000, 86400000, 1441
+local MEMBER, SILENCE, HEAL, BEHIND, RECHECK, DAY, SLOTS = 5000, 1500, 3000, 250, 300000, 86400000, 1441
 
 local t = redis.call('TIME')
 local now = t[1] * 1000 + t[2] / 1000
@@ -40,6 +40,13 @@ if fresh or now - s.seen > SILENCE then
   s.heal, s.healfrom = now + HEAL, now
 end
 if fresh then s.epoch = math.floor(now) end
+-- Redis's clock was set back, or a replica took over whose clock is behind: what
+-- lies in the future would keep everybody waiting until then
+if s.seen > now + BEHIND then
+  s.zero, s.cutat, s.lostat, s.dayuntil = now, math.min(s.cutat, now), now, math.min(s.dayuntil, now + RECHECK)
+  s.heal, s.healfrom = 0, now
+  for _, m in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], str(now), '+inf')) do redis.call('ZADD', KEYS[3], str(now), m) end
+end
 if fresh or back then s.zero = math.max(s.zero, now) end
 s.seen = now
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - MEMBER)) do
@@ -60,14 +67,14 @@ if now < s.heal then
 end
 
 -- the pace, after SES has said "too fast"
-s.lost = math.max(0, s.lost - 0.02 * (now - s.lostat) / 1000)
+s.lost = math.max(0, s.lost - 0.02 * math.max(0, now - s.lostat) / 1000)
 if throttled == '1' and now - s.cutat >= 1000 then
   s.lost = 1 - math.max(0.05, (1 - s.lost) * 0.7)
   s.zero = math.max(s.zero, now)
   s.cutat = now
 end
 s.lostat = now
-if throttled == '2' then s.dayuntil = now + 300000 end
+if throttled == '2' then s.dayuntil = now + RECHECK end
 rate = rate * (1 - s.lost) * part
 
 -- the day
@@ -152,14 +159,23 @@ redis.call('HSET', KEYS[1], 'arate', ARGV[1], 'aday', ARGV[2], 'others', string.
 if tonumber(ARGV[2]) < 0 or own + out + others < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'dayuntil', '0') end
 return 1`)
 
-// turnScript takes or prolongs the poller's lease. KEYS turn; ARGV id, life in ms.
+// turnScript takes or prolongs the poller's lease, and notes when: whoever has
+// it asks now. KEYS turn; ARGV id, life in ms.
 var turnScript = redis.NewScript(`
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if holder and string.match(holder, '^%S+') ~= ARGV[1] then return 0 end
+local t = redis.call('TIME')
+redis.call('SET', KEYS[1], string.format('%s %.0f', ARGV[1], t[1] * 1000 + t[2] / 1000), 'PX', ARGV[2])
 return 1`)
 
-// leaveScript gives the poller's lease back. KEYS turn; ARGV id.
+// leaveScript gives the poller's lease back, no sooner than the time between two
+// questions after the last one: that one was answered, and the answer is shared.
+// KEYS turn, state; ARGV id, ms between two questions.
 var leaveScript = redis.NewScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`)
+local holder, asked = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (%d+)$')
+if holder ~= ARGV[1] then return 0 end
+local t = redis.call('TIME')
+local rest = ARGV[2] - math.max(0, t[1] * 1000 + t[2] / 1000 - asked)
+if rest < 1 or tonumber(redis.call('HGET', KEYS[2], 'arate') or '0') == 0 then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], 'left', 'PX', string.format('%.0f', rest))
+return 1`)

@@ -11,6 +11,7 @@ const (
 // window counts recipients in a rolling 24 hours, by the minute. A minute
 // leaves as a whole, 24 hours after its end: up to a minute late, never early.
 type window struct {
+	begun   time.Time // of the process: minutes are counted from here, so that a clock that is set forgets nothing
 	minutes [slots]int64
 	last    int64 // the newest minute, since 1970
 	own     int64 // sum of minutes
@@ -19,12 +20,14 @@ type window struct {
 	othersAt time.Time
 }
 
-func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
+func newWindow(now time.Time) window { return window{begun: now, last: now.Unix() / 60} }
 
-// advance forgets what is older than 24 hours. A clock that was set back does
-// not open the window again: the newest minute stays.
+// minute is that of t on a clock that was right when the process began.
+func (w *window) minute(t time.Time) int64 { return w.begun.Add(t.Sub(w.begun)).Unix() / 60 }
+
+// advance forgets what is older than 24 hours.
 func (w *window) advance(t time.Time) {
-	now := minuteOf(t)
+	now := w.minute(t)
 	if now-w.last >= slots {
 		w.minutes, w.own, w.last = [slots]int64{}, 0, now
 		return

@@ -17,7 +17,7 @@ func TestWindowAgainstList(t *testing.T) {
 		at time.Time
 		n  int64
 	}
-	var w window
+	w := newWindow(epoch)
 	var list []sent
 	for now := epoch; now.Before(epoch.Add(80 * time.Hour)); now = now.Add(time.Duration(rng.Int64N(int64(7 * time.Minute)))) {
 		n := rng.Int64N(50)
@@ -40,7 +40,7 @@ func TestWindowAgainstList(t *testing.T) {
 
 func TestWindowEmptiesAfterALongPause(t *testing.T) {
 	t.Parallel()
-	var w window
+	w := newWindow(epoch)
 	w.add(epoch, 10)
 	if got := w.used(epoch.Add(24 * time.Hour)); got != 10 {
 		t.Errorf("after exactly 24 hours: %v", got)
@@ -56,7 +56,7 @@ func TestWindowEmptiesAfterALongPause(t *testing.T) {
 
 func TestWindowTakesBack(t *testing.T) {
 	t.Parallel()
-	var w window
+	w := newWindow(epoch)
 	w.add(epoch, 10)
 	w.add(epoch.Add(time.Minute), 2)
 	w.add(epoch.Add(time.Minute), -5)
@@ -71,7 +71,7 @@ func TestWindowTakesBack(t *testing.T) {
 
 func TestWindowClockSetBack(t *testing.T) {
 	t.Parallel()
-	var w window
+	w := newWindow(epoch)
 	w.add(epoch, 10)
 	w.add(epoch.Add(-5*time.Hour), 3)
 	if got := w.used(epoch.Add(-5 * time.Hour)); got != 13 {
@@ -84,7 +84,7 @@ func TestWindowClockSetBack(t *testing.T) {
 
 func TestReconcile(t *testing.T) {
 	t.Parallel()
-	var w window
+	w := newWindow(epoch)
 	w.add(epoch, 900)
 	w.reconcile(epoch, 1000)
 	for after, want := range map[time.Duration]float64{0: 1000, 6 * time.Hour: 975, 12 * time.Hour: 950} {

@@ -109,7 +109,7 @@ func (t *Transaction) divert(ctx context.Context, l *leg, other Route, reason Re
 	if next == nil || other == SES && err != nil {
 		return nil, err
 	}
-	next.decided, next.eligible, next.sesOpen, next.attempts = l.decided, l.eligible, l.sesOpen, l.attempts
+	next.decided, next.eligible, next.held, next.sesOpen, next.attempts = l.decided, l.eligible, l.held, l.sesOpen, l.attempts
 	return next, err
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -66,8 +67,16 @@ func (t *Transaction) conclude(e *ending) {
 	rec.Result, rec.Reply, rec.Receipt, rec.Err = e.result, e.reply, e.receipt, e.err
 	rec.Size, rec.QueueID, rec.Fingerprint = e.content.Size, e.content.QueueID, e.fp
 	rec.Rehearsal = e.rehearsal
+	rec.Held = t.held(e)
 	rec.Delay = hopDelay(e.content.HopTime, t.r.now())
 	t.finish(rec)
+}
+
+// held reports whether the brake alone kept a mail away from SES, as far as it
+// was judged: recipients always, content only where it is rehearsed.
+func (t *Transaction) held(e *ending) bool {
+	unfit := func(to Address) bool { return t.cfg.Router.FitRecipient(t.env, to) != "" }
+	return e.leg.held && !slices.ContainsFunc(e.leg.to, unfit) && e.rehearsal.Reason == ""
 }
 
 // hopDelay is the time since the topmost Received line; -1 when the line has

@@ -150,13 +150,14 @@ func (s *fakeSource) Read(p []byte) (int, error) {
 type fakeRouter struct {
 	route   Route
 	closed  bool              // applied percentage is 0
+	held    bool              // requested is not
 	by      map[string]Route  // recipient -> route
 	unfit   map[string]Reason // recipient -> reason
 	content func(c *Content) Reason
 }
 
 func (r *fakeRouter) Route(env *Envelope, to Address) Decision {
-	d := Decision{Route: r.route, Reason: ReasonSplit, Version: 7, Step: "p10", SESOpen: !r.closed}
+	d := Decision{Route: r.route, Reason: ReasonSplit, Version: 7, Step: "p10", SESOpen: !r.closed, Held: r.held && r.FitRecipient(env, to) == ""}
 	if by, ok := r.by[to.String()]; ok {
 		d.Route = by
 	}
@@ -265,9 +266,10 @@ func addr(s string) Address {
 func (w *world) begin() *Transaction {
 	w.mu.Lock()
 	w.ids++
+	id := fmt.Sprintf("id%d", w.ids)
 	w.mu.Unlock()
 	return w.relay.Begin(&Envelope{
-		ID: fmt.Sprintf("id%d", w.ids), ReversePath: addr("sender@goo.ne.jp"), Begun: time.Now(),
+		ID: id, ReversePath: addr("sender@goo.ne.jp"), Begun: time.Now(),
 		Client: Client{Addr: netip.MustParseAddr("192.0.2.1"), HELO: "mail.goo.ne.jp", Extended: true},
 	})
 }

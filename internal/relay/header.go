@@ -176,7 +176,7 @@ func (s *headerScan) known(name, body []byte) {
 	case "return-path":
 		s.ReturnPath = append(s.ReturnPath, unfold(body))
 	case "message-id":
-		s.HasMessageID = true
+		s.HasMessageID = s.HasMessageID || len(bytes.TrimSpace(body)) > 0 // an empty one names no message
 	case "received":
 		s.received(unfold(body))
 	}

@@ -8,6 +8,7 @@ type leg struct {
 	decided  Route // by the split and the rules: route is another after an overflow
 	reason   Reason
 	eligible bool // the split and the rules left it to SES
+	held     bool // the requested split and the rules did, the brake did not
 	sesOpen  bool // of every decision behind it
 	hop      *Hop
 	ticket   Ticket

@@ -124,7 +124,7 @@ func (t *Transaction) claimEach(ctx context.Context, l *leg, m *message) (claims
 	slices.SortFunc(to, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
 	for _, a := range to {
 		fp := fingerprint(t.env, []Address{a}, content)
-		one := &leg{route: l.route, reason: l.reason, eligible: l.eligible, hop: l.hop, to: []Address{a}}
+		one := &leg{route: l.route, reason: l.reason, eligible: l.eligible, held: l.held, hop: l.hop, to: []Address{a}}
 		claim, verdict := t.claim(ctx, one, fp)
 		if verdict != nil {
 			verdict.content, verdict.fp = m.Content, fp
@@ -165,7 +165,7 @@ func (t *Transaction) deliverRest(ctx context.Context, l *leg, m *message, claim
 		l.to = rest
 		return failed(l, err)
 	}
-	next.decided, next.eligible, next.sesOpen = l.decided, l.eligible, l.sesOpen
+	next.decided, next.eligible, next.held, next.sesOpen = l.decided, l.eligible, l.held, l.sesOpen
 	if len(next.to) == 0 {
 		return t.noneTaken(next, AsError(err))
 	}

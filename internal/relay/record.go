@@ -22,6 +22,7 @@ type Record struct {
 	Refused     []Refusal // at RCPT, and over LMTP by the upstream that the rest failed over to
 	Decision    Decision  // of the split, at the first recipient
 	Eligible    bool      // the split and the rules left it to SES
+	Held        bool      // the requested split and the rules did, the brake did not
 	Route       Route     // upstream that was tried last
 	Reason      Reason    // why it took that route
 	Result      Result

@@ -32,6 +32,7 @@ type Decision struct {
 	Version int64  // of the split that was applied
 	Step    string // value of the relay-step message tag: the applied percentage
 	SESOpen bool   // the applied percentage is above 0: mail may overflow to SES
+	Held    bool   // the requested percentage would have sent it to SES; the brake does not
 }
 
 // Router decides routes. All its methods are quick and never block.

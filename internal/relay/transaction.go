@@ -110,7 +110,7 @@ func (t *Transaction) start(ctx context.Context, d Decision, to Address) error {
 		}
 	}
 	l.decided, l.sesOpen = d.Route, d.SESOpen
-	l.eligible = d.Route == SES || d.Reason == ReasonRemembered
+	l.eligible, l.held = d.Route == SES || d.Reason == ReasonRemembered, d.Held
 	t.legs = append(t.legs, l)
 	return err
 }
@@ -190,7 +190,7 @@ func (t *Transaction) Abort() {
 	// Nothing was sent, but recipients were refused: that is worth a line.
 	rec := t.newRecord(t.decision.Route, t.decision.Reason)
 	if len(t.legs) > 0 {
-		rec.Route, rec.Reason, rec.Eligible = t.legs[0].route, t.legs[0].reason, t.legs[0].eligible
+		rec.Route, rec.Reason, rec.Eligible, rec.Held = t.legs[0].route, t.legs[0].reason, t.legs[0].eligible, t.legs[0].held
 	}
 	first := rec.Refused[0]
 	rec.Result, rec.Reply, rec.Err = resultOf(first.Reply), first.Reply, first.Err

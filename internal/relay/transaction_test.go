@@ -241,6 +241,35 @@ func TestPartlyElsewhere(t *testing.T) {
 	}
 }
 
+// What the brake alone keeps away from SES is marked so: not a mail with a later
+// recipient that SES cannot take, nor, with rehearsal, one that it would refuse.
+func TestHeldByTheBrake(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		to       []string
+		rehearse bool
+		unfit    Reason // of the content
+		want     bool
+	}{
+		{to: []string{"a@example.jp"}, want: true},
+		{to: []string{"a@example.jp", "b..c@example.jp"}},
+		{to: []string{"a@example.jp"}, rehearse: true, want: true},
+		{to: []string{"a@example.jp"}, rehearse: true, unfit: ReasonSize},
+	} {
+		w := newWorld(t)
+		w.set(func(c *Config) { c.Rehearse = row.rehearse })
+		w.router.route, w.router.closed, w.router.held = Cuenote, true, true
+		w.router.unfit = map[string]Reason{"b..c@example.jp": ReasonLocalPart}
+		w.router.content = func(*Content) Reason { return row.unfit }
+		if _, data := w.submit(testMail, row.to...); data.Code != 250 {
+			t.Fatal(data)
+		}
+		if r := w.last(); r.Held != row.want || r.Eligible {
+			t.Errorf("%+v: held %v, eligible %v", row, r.Held, r.Eligible)
+		}
+	}
+}
+
 // TestAllRefusedElsewhere: every recipient refused for good is an answer.
 func TestAllRefusedElsewhere(t *testing.T) {
 	w := newWorld(t)

@@ -85,6 +85,7 @@ type Controller struct {
 	gate    Judgement
 	leads   bool
 	led     time.Time // since when
+	reads   int       // of SES's reports, at the last look of who leads
 	saved   time.Time // when the stages were stored
 	unsaved []untold  // trips that the store does not have yet
 	giving  *abortion // an abort that it does not have yet
@@ -149,10 +150,10 @@ func (c *Controller) Reconfigure(s Settings) {
 		return
 	}
 	span := max(s.Window, s.Guard.NoDataMax) + time.Minute
-	c.local = newRing(s.Window, span)
+	c.local = newRing(s.Window, span, c.Now())
 	c.fleet = c.local
 	if c.Exchange != nil {
-		c.fleet = newRing(s.Window, span)
+		c.fleet = newRing(s.Window, span, c.Now())
 	}
 }
 

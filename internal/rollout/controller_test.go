@@ -240,8 +240,12 @@ func TestWholeRollout(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	r := s.c.Report(context.Background())
-	if len(r.Stages) != 3 || r.Stages[0].SES.Accepted < 35_000 || r.Stages[0].Until == nil || r.Stages[1].Entered != ActionAdvance || *r.Stages[0].SES.Delay.P95 != 2 || r.Stages[0].Quota.DayMax != 100 || r.Stages[2].Left != "" {
+	if len(r.Stages) != 3 || r.Stages[0].SES.Accepted < 35_000 || r.Stages[0].Until == nil || r.Stages[1].Entered != ActionAdvance || *r.Stages[0].SES.Delay.P95 != 2 || r.Stages[2].Left != "" {
 		t.Errorf("%+v", r)
+	}
+	// the stand's quota: 7 of 100 used, 10 a second
+	if q := r.Stages[0].Quota; q != (QuotaReport{DayUsed: 7, DayMax: 100, RateMax: 10, RatePeak: q.RatePeak}) || q.RatePeak != 10 {
+		t.Errorf("%+v", q)
 	}
 	if s.told[len(s.told)-1].Action != ActionComplete || len(s.told) != 5 {
 		t.Errorf("%+v", s.told)
@@ -793,6 +797,28 @@ func TestTakeoverReadsFirst(t *testing.T) {
 		t.Errorf("%s at %s: gate %s %q", s.c.state.Phase, s.live.Current().Applied(), s.c.gate.Verdict, s.c.gate.Reasons)
 	}
 	s.until("the next step", time.Minute, func() bool { return s.live.Current().Applied() == 5000 })
+}
+
+// TestGateReadsFirst: a gate that is good waits for the next reading of what SES
+// reports, so that nothing is overlooked that could have been read; and while
+// reading fails, it holds, long before that is a reason to go back.
+func TestGateReadsFirst(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(time.Hour - 5*time.Second)
+	s.read = s.now // and so not for ten seconds
+	s.pass(9 * time.Second)
+	if s.c.state.Phase != Gating || s.c.gate.Verdict != Pass || s.live.Current().Applied() != 1000 {
+		t.Errorf("%s at %s: gate %s %q", s.c.state.Phase, s.live.Current().Applied(), s.c.gate.Verdict, s.c.gate.Reasons)
+	}
+	s.events.err = errors.New("AccessDenied")
+	s.pass(45 * time.Second)
+	if s.c.state.Phase != Gating || s.c.gate.Verdict != Hold || !slices.Contains(s.c.gate.Reasons, stale) || s.live.Current().Applied() != 1000 {
+		t.Errorf("%s at %s: gate %s %q", s.c.state.Phase, s.live.Current().Applied(), s.c.gate.Verdict, s.c.gate.Reasons)
+	}
+	s.events.err = nil
+	s.until("the next step", 15*time.Second, func() bool { return s.live.Current().Applied() == 5000 })
 }
 
 // TestTripOfAnother: a guard's brake of an instance that could not tell of it is

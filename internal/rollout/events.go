@@ -31,6 +31,7 @@ type eventLog struct {
 	since   time.Time
 	minutes map[time.Time]Reported
 	read    time.Time // last success
+	reads   int       // successes, of all steps
 	last    time.Time // newest minute with data
 	grew    time.Time // when a look found more in it
 	trouble string
@@ -73,6 +74,7 @@ func (r *eventLog) take(step string, now time.Time, minutes map[time.Time]Report
 		return
 	}
 	r.read, r.trouble = now, ""
+	r.reads++
 	for m, c := range minutes {
 		if !c.Any() {
 			continue
@@ -167,6 +169,13 @@ func (c *Controller) foldEvents(s State) State {
 	}
 	st.Events, st.EventsTo = sum, to
 	return s.withStage(st)
+}
+
+// successes counts the looks that have read what SES reports.
+func (r *eventLog) successes() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reads
 }
 
 // readSince reports whether a look after t has read what SES reports.

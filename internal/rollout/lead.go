@@ -14,6 +14,12 @@ import (
 // leads reads what SES reports.
 const unread = "what SES reports has not been read since this instance leads"
 
+// stale is the reason of a gate while reading fails.
+const stale = "what SES reports has not been read for half a minute"
+
+// staleAfter is longer than one look that takes its whole time, and the next.
+const staleAfter = 3 * readEvery
+
 // gateEvery is how often, in seconds, a gate is judged that is only looked at.
 const gateEvery = 5
 
@@ -30,7 +36,7 @@ func (c *Controller) lead(ctx context.Context, now time.Time) {
 	if c.state.Phase == Gating || now.Unix()%gateEvery == 0 { // else it is only looked at
 		c.judgeGate(now)
 	}
-	if c.state.Phase == Gating && c.gate.Verdict == Pass {
+	if c.justRead() && c.state.Phase == Gating && c.gate.Verdict == Pass {
 		c.pass(ctx, now)
 	}
 	if now.Sub(c.saved) >= saveEvery {
@@ -39,11 +45,23 @@ func (c *Controller) lead(ctx context.Context, now time.Time) {
 	}
 }
 
+// justRead reports whether SES's reports were read since the last look. The share
+// rises behind a reading only: nothing that could have been read is overlooked.
+func (c *Controller) justRead() bool {
+	n := c.events.successes()
+	fresh := n != c.reads
+	c.reads = n
+	return fresh || c.Events == nil
+}
+
+// peakOver is the time whose rate counts as a peak.
+const peakOver = 10 * time.Second
+
 // track remembers how near the stage has come to the quota.
 func (c *Controller) track(now time.Time) {
 	q := c.Quota()
-	recent := c.fleet.sum(c.Live.Current().Applied().Tag(), now.Add(-10*time.Second), now)
-	c.quota = c.quota.with(QuotaReport{DayUsed: q.DayUsed, DayMax: q.DayMax, RateMax: q.Rate, RatePeak: float64(recent.SES.Recipients) / 10})
+	recent, over := c.fleet.whole(c.Live.Current().Applied().Tag(), peakOver, now)
+	c.quota = c.quota.with(QuotaReport{DayUsed: q.DayUsed, DayMax: q.DayMax, RateMax: q.Rate, RatePeak: float64(recent.SES.Recipients) / over.Seconds()})
 }
 
 // settle ends a change of the split that was begun and whose author is gone.
@@ -52,7 +70,7 @@ func (c *Controller) settle(ctx context.Context, now time.Time) bool {
 	if p == nil {
 		return false
 	}
-	if now.Sub(p.At) < pendingFor {
+	if now.Sub(p.At).Abs() < pendingFor { // of the future: by a clock that is right again
 		return true
 	}
 	s := c.Live.Current()
@@ -112,7 +130,11 @@ func (c *Controller) lower(ctx context.Context) bool {
 	if c.state.Phase != RolledBack && c.state.Phase != Aborted || s.SESPercent <= c.state.Percent || s.Version != c.state.Seen {
 		return false
 	}
-	now, err := c.Live.Set(ctx, s.Version, c.state.Percent, "after the "+string(c.state.Phase)+": the share that is asked for follows", rolloutName)
+	why := "lowered to where the rollback went"
+	if c.state.Phase == Aborted {
+		why = "lowered by the abort"
+	}
+	now, err := c.Live.Set(ctx, s.Version, c.state.Percent, why, rolloutName)
 	if err != nil && !errors.Is(err, split.ErrNotSaved) {
 		c.log(err)
 		return true
@@ -134,8 +156,12 @@ func (c *Controller) judgeGate(now time.Time) {
 	f := &Figures{Counts: st.Counts, Events: st.Events, Long: st.Events}
 	s := c.settings.Load()
 	c.gate = s.Gate.Judge(f, &c.guard)
-	if c.leads && c.Events != nil && !c.events.readSince(c.led) {
+	switch {
+	case !c.leads || c.Events == nil:
+	case !c.events.readSince(c.led):
 		c.gate.hold(unread) // and the guard has judged without it
+	case !c.events.readSince(now.Add(-max(staleAfter, 3*c.ReadEvery))):
+		c.gate.hold(stale)
 	}
 	if next := nextSet(c.state.Steps, c.state.Index); next >= 0 && c.Plan != nil {
 		if err := c.Plan(*c.state.Steps[next].Set); err != nil {

@@ -4,6 +4,7 @@ import "time"
 
 // ring keeps the counts of the last minutes in slots of time, by step.
 type ring struct {
+	begun time.Time // slots are counted from here, so that a clock that is set forgets nothing
 	slot  time.Duration
 	slots []ringSlot
 }
@@ -14,14 +15,20 @@ type ringSlot struct {
 }
 
 // newRing covers at least span, in slots that make a window of it fine enough.
-func newRing(window, span time.Duration) *ring {
+func newRing(window, span time.Duration, now time.Time) *ring {
 	slot := min(5*time.Second, max(time.Second, (window/60).Truncate(time.Second)))
-	return &ring{slot: slot, slots: make([]ringSlot, int(span/slot)+2)}
+	return &ring{begun: now, slot: slot, slots: make([]ringSlot, int(span/slot)+2)}
 }
 
-func (r *ring) number(t time.Time) int64 { return t.UnixNano() / int64(r.slot) }
+// number is that of t on a clock that was right when the ring began.
+func (r *ring) number(t time.Time) int64 {
+	return r.begun.Add(t.Sub(r.begun)).UnixNano() / int64(r.slot)
+}
 
-func (r *ring) start(number int64) time.Time { return time.Unix(0, number*int64(r.slot)) }
+// start keeps the monotonic reading of begun: it is compared with times that have one.
+func (r *ring) start(number int64) time.Time {
+	return r.begun.Add(time.Unix(0, number*int64(r.slot)).Sub(r.begun))
+}
 
 // add counts c, which came before now.
 func (r *ring) add(now time.Time, step string, c *Counts) {
@@ -55,6 +62,14 @@ func (r *ring) each(step string, from, now time.Time, f func(start time.Time, c 
 func (r *ring) sum(step string, from, now time.Time) (out Counts) {
 	r.each(step, from, now, func(_ time.Time, c *Counts) { out.add(c, 1) })
 	return out
+}
+
+// whole adds up the newest full slots that make up span, and says how long they
+// are: a rate must not be of part of a slot, or of a slot more.
+func (r *ring) whole(step string, span time.Duration, now time.Time) (Counts, time.Duration) {
+	n := (span + r.slot - 1) / r.slot
+	end := r.start(r.number(now))
+	return r.sum(step, end.Add(-n*r.slot), end.Add(-1)), n * r.slot
 }
 
 // accepted is what SES accepted of a step in the slots after from, and when the

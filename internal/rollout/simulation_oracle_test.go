@@ -124,6 +124,13 @@ func tooLate(slow, n int64) bool {
 	return n >= 200 && float64(slow) > 0.05*float64(n)+2.6*math.Sqrt(float64(n)*0.0475)+2
 }
 
+// tooMany is 0.5 % of complaints, and more than the 0.1 % that SES bears give by
+// all chance.
+func tooMany(complaints, delivered int64) bool {
+	fair := 0.001 * float64(delivered)
+	return delivered >= 200 && 1000*complaints >= 5*delivered && float64(complaints) > fair+4*math.Sqrt(fair)+2
+}
+
 // reported is what SES has said by now.
 func (o *observer) reported() Name {
 	now := o.w.now
@@ -140,7 +147,7 @@ func (o *observer) reported() Name {
 	switch n := rep.Delivery + rep.Bounce; {
 	case n >= 200 && 100*rep.Bounce >= 5*n:
 		return Bounce
-	case day.Delivery >= 200 && 1000*day.Complaint >= 5*day.Delivery:
+	case tooMany(day.Complaint, day.Delivery):
 		return Complaint
 	}
 	for i := range o.looks { // the first mail that nothing is known of

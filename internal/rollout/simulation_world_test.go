@@ -128,6 +128,11 @@ func (w *world) step(d time.Duration) {
 	for i := range servers {
 		w.send(living[i%len(living)], int64(mails+w.r.Float64()))
 	}
+	if !w.redis.away {
+		for _, s := range living { // they trade every second, and a look may be five
+			w.redis.said[s.name] = s.c.Meter.Total()
+		}
+	}
 	for _, s := range living {
 		if w.now.Sub(s.read) >= readEvery {
 			s.read = w.now

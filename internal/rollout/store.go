@@ -105,7 +105,9 @@ func decode(b []byte) (State, error) {
 	return s, nil
 }
 
-// replaceFile leaves the old content or the new, whenever the process dies.
+// replaceFile leaves the old content or the new, whenever the process dies or
+// the power fails. An error means the old one: behind the rename there is none,
+// or a restart would find a step that was refused.
 func replaceFile(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
@@ -123,6 +125,11 @@ func replaceFile(path string, b []byte) error {
 	}
 	if err != nil {
 		os.Remove(f.Name())
+		return err
 	}
-	return err
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = dir.Sync() // else a power loss may bring the old state, which the split's version shows: held
+		_ = dir.Close()
+	}
+	return nil
 }

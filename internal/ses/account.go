@@ -2,6 +2,7 @@ package ses
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -31,19 +32,23 @@ func (c *Client) Account(ctx context.Context) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	a := Account{
+	q := out.SendQuota
+	if q == nil {
+		return Account{}, errNoQuota
+	}
+	return Account{
 		At:                      c.cfg.Now(),
-		Max24HourSend:           -1,
-		MaxSendRate:             -1,
+		Max24HourSend:           q.Max24HourSend,
+		MaxSendRate:             q.MaxSendRate,
+		SentLast24Hours:         q.SentLast24Hours,
 		SendingEnabled:          out.SendingEnabled,
 		ProductionAccessEnabled: out.ProductionAccessEnabled,
 		EnforcementStatus:       aws.ToString(out.EnforcementStatus),
-	}
-	if q := out.SendQuota; q != nil {
-		a.Max24HourSend, a.MaxSendRate, a.SentLast24Hours = q.Max24HourSend, q.MaxSendRate, q.SentLast24Hours
-	}
-	return a, nil
+	}, nil
 }
+
+// errNoQuota keeps a 200 that says nothing from lifting the quota.
+var errNoQuota = errors.New("ses: GetAccount: an answer without SendQuota")
 
 // MinPollInterval is the shortest time between two polls of one poller.
 const MinPollInterval = 30 * time.Second

@@ -43,6 +43,17 @@ func TestAccount(t *testing.T) {
 	}
 }
 
+// TestAccountThatSaysNothing: no answer but a whole one changes the quota.
+func TestAccountThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", "{}", "null", "[]", `{"SendQuota":null}`, `{"SendQuota":7}`, `{"SendQuota":{"MaxSendRate":"fast"}}`, `{"SendQuota":{"MaxSendRate":14`, "<html>"} {
+		url, _ := answering(t, 200, "", body)
+		if a, err := unhurried(newClient(t, url, SenderDirect)).Account(t.Context()); err == nil || a.Known() {
+			t.Errorf("%q: %+v", body, a)
+		}
+	}
+}
+
 func TestNotOffered(t *testing.T) {
 	t.Parallel()
 	for _, k := range []struct {
@@ -137,7 +148,7 @@ func TestTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, "http://127.0.0.1:9", SenderDirect)
-		offline(c, func() (int, string) { return 200, "{}" })
+		offline(c, func() (int, string) { return 200, `{"SendQuota":{}}` })
 		start := time.Now()
 		for range 3 {
 			_, err := c.Account(t.Context())

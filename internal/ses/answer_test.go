@@ -94,6 +94,9 @@ func TestSlowBodyOfAnswer(t *testing.T) {
 		})
 		c := newClient(t, s.url, sender, func(cfg *Config) { cfg.Timeout = time.Minute })
 		c.wire.answerWait = 20 * time.Millisecond
+		if d, ok := c.sender.(*direct); ok {
+			d.poster.(*pool).answerWait = c.wire.answerWait
+		}
 		start := time.Now()
 		r, err := send(t, c)
 		if err != nil || r.ID != "rq-1" || time.Since(start) > 10*time.Second {

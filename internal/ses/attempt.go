@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http/httptrace"
 	"sync/atomic"
+	"syscall"
 
 	"sesrelay/internal/relay"
 )
@@ -16,6 +17,35 @@ type conn struct {
 	net.Conn
 	given  atomic.Int64 // bytes that the kernel took or is being offered
 	sealed atomic.Bool
+
+	raw    syscall.RawConn // nil when the connection is none of the system's
+	glance bool            // Read does not wait; of the goroutine that has the connection
+}
+
+func newConn(nc net.Conn) *conn {
+	c := &conn{Conn: nc}
+	if sc, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn()
+	}
+	return c
+}
+
+// errNothingYet ends a glance at a connection on which nothing has come. To TLS
+// it is a timeout, which leaves the connection as it was.
+var errNothingYet net.Error = nothingYet{}
+
+type nothingYet struct{}
+
+func (nothingYet) Error() string   { return "ses: nothing has come" }
+func (nothingYet) Timeout() bool   { return true }
+func (nothingYet) Temporary() bool { return true }
+
+// Read reads, or takes a glance.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.glance {
+		return c.readNow(p)
+	}
+	return c.Conn.Read(p)
 }
 
 // Write counts p before it is written, so that whoever seals the connection
@@ -70,13 +100,18 @@ func attemptOf(ctx context.Context) *attempt {
 // gotConn notes the connection. For HTTP/1.1 it is called on the goroutine of
 // RoundTrip, before anything is written of this request.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
-	a.got = true
 	c := info.Conn
 	for t, ok := c.(*tls.Conn); ok; t, ok = c.(*tls.Conn) { // two deep behind an HTTPS proxy
 		c = t.NetConn()
 	}
-	if a.conn, _ = c.(*conn); a.conn != nil {
-		a.start = a.conn.given.Load()
+	ours, _ := c.(*conn)
+	a.found(ours)
+}
+
+// found notes the connection, nil when it is none of ours.
+func (a *attempt) found(c *conn) {
+	if a.got, a.conn = true, c; c != nil {
+		a.start = c.given.Load()
 	}
 }
 
@@ -90,7 +125,17 @@ func (a *attempt) unsent() bool {
 	return a.conn != nil && a.conn.seal()-a.start < a.length
 }
 
-// failure classifies a POST that brought no answer.
+// errEarly is a success that came before the request had left.
+var errEarly = errors.New("ses: HTTP 200 before the request was written")
+
+// early reports whether the answer cannot be about the whole request, because
+// not all of it was given to the connection: then a 200 accepts nothing. Who
+// says so is not SES, or has lost its place in the dialogue.
+func (a *attempt) early() bool {
+	return a.conn != nil && a.conn.given.Load()-a.start < a.length
+}
+
+// failure classifies a POST that brought no answer, or none that counts.
 func (a *attempt) failure(err error) *relay.Error {
 	if _, ok := errors.AsType[*credentialsError](err); ok && !a.posted {
 		return unsigned.error(err)

@@ -2,7 +2,6 @@ package ses
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -100,22 +100,19 @@ func cut(w http.ResponseWriter, reset bool) {
 // connection reuse do.
 func TestNotAcceptedIsCertain(t *testing.T) {
 	t.Parallel()
-	for _, sender := range senders {
+	noProxy := func(*http.Request) (*url.URL, error) { return nil, nil }
+	for _, by := range []struct {
+		name, sender string
+		proxy        func(*http.Request) (*url.URL, error)
+	}{{"direct", SenderDirect, nil}, {"direct by net/http", SenderDirect, noProxy}, {"sdk", SenderSDK, nil}} {
 		for _, secure := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/tls=%v", sender, secure), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/tls=%v", by.name, secure), func(t *testing.T) {
 				t.Parallel()
 				u := &unreliable{rng: rand.New(rand.NewPCG(1, 2)), got: map[string]int{}}
 				s := httptest.NewUnstartedServer(u)
 				s.Config.ErrorLog = quiet
-				var roots *x509.CertPool
-				if secure {
-					s.StartTLS()
-					roots = x509.NewCertPool()
-					roots.AddCert(s.Certificate())
-				} else {
-					s.Start()
-				}
-				c := newClient(t, s.URL, sender, func(cfg *Config) { cfg.RootCAs = roots; cfg.InFlightWait = time.Minute })
+				roots := startServer(s, secure)
+				c := newClient(t, s.URL, by.sender, func(cfg *Config) { cfg.RootCAs, cfg.Proxy, cfg.InFlightWait = roots, by.proxy, time.Minute })
 				outcomes := bombard(t, c, 4, 40)
 				c.Close()
 				s.Close()

@@ -187,7 +187,7 @@ func (c *Client) failed(name string, err error, action string) CheckResult {
 	case known && v.class == ClassAccess:
 		r.Remedy = "allow " + action + " in the IAM policy of: aws sts get-caller-identity"
 	case known && v.class == ClassThrottled:
-		r.Remedy = "try again: these calls are limited to 1 a second for the whole account"
+		r.Remedy = "these calls are limited to 1 a second for the whole account; try again: relay check --live"
 	default:
 		r.Remedy = fmt.Sprintf("check the network and ses.endpoint: curl -sv %s", c.endpoint)
 	}

@@ -57,10 +57,7 @@ func New(cfg Config) (*Client, error) {
 	})
 	c.sender = &viaSDK{c.api}
 	if cfg.Sender == SenderDirect {
-		c.sender = &direct{
-			wire: c.wire, url: sendURL(endpoint), userAgent: cfg.UserAgent,
-			credentials: c.credentials, signer: newSigner(sendURL(endpoint), cfg.Region), now: cfg.Now, newID: newInvocationID,
-		}
+		c.sender = newDirect(c, sendURL(endpoint))
 	}
 	return c, nil
 }
@@ -111,7 +108,10 @@ func (c *Client) Begin(_ context.Context, env *relay.Envelope) (relay.Delivery, 
 }
 
 // Close closes the idle connections.
-func (c *Client) Close() { c.wire.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.sender.close()
+	c.wire.transport.CloseIdleConnections()
+}
 
 // enter waits for a place among the calls in flight and returns the function
 // that leaves it.

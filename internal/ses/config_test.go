@@ -41,19 +41,23 @@ func TestNewRefuses(t *testing.T) {
 
 func TestEndpoint(t *testing.T) {
 	t.Parallel()
-	for _, k := range []struct{ region, endpoint, want string }{
-		{"ap-northeast-1", "", "https://email.ap-northeast-1.amazonaws.com/v2/email/outbound-emails"},
-		{"cn-north-1", "", "https://email.cn-north-1.amazonaws.com.cn/v2/email/outbound-emails"},
-		{"ap-northeast-1", "http://127.0.0.1:4000", "http://127.0.0.1:4000/v2/email/outbound-emails"},
-		{"ap-northeast-1", "http://127.0.0.1:4000/", "http://127.0.0.1:4000/v2/email/outbound-emails"},
-		{"ap-northeast-1", "https://host/base/", "https://host/base/v2/email/outbound-emails"},
+	for _, k := range []struct{ region, endpoint, address, host, path string }{
+		{"ap-northeast-1", "", "email.ap-northeast-1.amazonaws.com:443", "email.ap-northeast-1.amazonaws.com", "/v2/email/outbound-emails"},
+		{"cn-north-1", "", "email.cn-north-1.amazonaws.com.cn:443", "email.cn-north-1.amazonaws.com.cn", "/v2/email/outbound-emails"},
+		{"ap-northeast-1", "http://127.0.0.1:4000", "127.0.0.1:4000", "127.0.0.1:4000", "/v2/email/outbound-emails"},
+		{"ap-northeast-1", "http://127.0.0.1:4000/", "127.0.0.1:4000", "127.0.0.1:4000", "/v2/email/outbound-emails"},
+		{"ap-northeast-1", "http://127.0.0.1", "127.0.0.1:80", "127.0.0.1", "/v2/email/outbound-emails"},
+		{"ap-northeast-1", "https://[::1]", "[::1]:443", "[::1]", "/v2/email/outbound-emails"},
+		{"ap-northeast-1", "https://[::1]:8443", "[::1]:8443", "[::1]:8443", "/v2/email/outbound-emails"},
+		{"ap-northeast-1", "https://host/base/", "host:443", "host", "/base/v2/email/outbound-emails"},
 	} {
 		c, err := New(Config{Region: k.region, Endpoint: k.endpoint, ConfigurationSet: "cs", Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.sender.(*direct).url.String(); got != k.want {
-			t.Errorf("%s %q: %s, not %s", k.region, k.endpoint, got, k.want)
+		p := c.sender.(*direct).poster.(*pool)
+		if want := "POST " + k.path + " HTTP/1.1\r\nHost: " + k.host + "\r\n"; p.address != k.address || !strings.HasPrefix(string(p.fields), want) {
+			t.Errorf("%s %q: to %s %q, not to %s %q", k.region, k.endpoint, p.address, p.fields, k.address, want)
 		}
 	}
 }

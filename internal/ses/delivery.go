@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"sesrelay/internal/relay"
 )
@@ -39,6 +40,7 @@ func (d *Delivery) AddRecipients(_ context.Context, to []relay.Address) []error 
 	errs := make([]error, len(to))
 	for i, a := range to {
 		switch {
+		case slices.Contains(d.to, a): // given twice: one delivery
 		case len(d.to) == MaxRecipients:
 			errs[i] = verdict{kind: relay.ClientFault, class: ClassRequest, reply: relay.ReplyTooManyRcpts}.error(errors.New("ses: more than 50 recipients"))
 		case unfitRecipient(a):
@@ -85,6 +87,9 @@ func (d *Delivery) call(ctx context.Context, body relay.Body) (relay.Receipt, er
 			return relay.Receipt{}, e
 		}
 		return relay.Receipt{}, d.client.fail(a.failure(err))
+	}
+	if ans.status == http.StatusOK && a.early() {
+		return relay.Receipt{}, d.client.fail(a.failure(errEarly))
 	}
 	if ans.status != http.StatusOK {
 		e := classify(ans)
@@ -154,7 +159,6 @@ func (c *Client) receipt(ans answer) relay.Receipt {
 
 // printable cuts an id from the net down to what may stand in a reply.
 func printable(id string) string {
-	const maxID = 200
 	b := make([]byte, 0, min(len(id), maxID))
 	for i := 0; i < len(id) && len(b) < maxID; i++ {
 		if id[i] > ' ' && id[i] < 0x7f {

@@ -1,12 +1,11 @@
 package ses
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
@@ -23,6 +22,7 @@ const sendPath = "/v2/email/outbound-emails"
 // sender makes one SendEmail call. Its error means that there was no answer.
 type sender interface {
 	send(ctx context.Context, a *attempt, r *request) (answer, error)
+	close() // the idle connections
 }
 
 var (
@@ -32,14 +32,37 @@ var (
 
 // direct posts the request that the SDK would make.
 type direct struct {
-	wire        *wire
-	url         *url.URL
-	userAgent   string
+	poster      poster
 	credentials aws.CredentialsProvider
 	signer      *signer
 	now         func() time.Time
 	newID       func() string // of the Amz-Sdk-Invocation-Id header
 }
+
+// poster makes the one request of an attempt. There is no redirect, no retry
+// and no replay.
+type poster interface {
+	post(ctx context.Context, a *attempt, h *header, p *payload) (*response, error)
+	close()
+}
+
+var (
+	_ poster = (*pool)(nil)
+	_ poster = (*onTransport)(nil)
+)
+
+func newDirect(c *Client, u *url.URL) *direct {
+	s := newSigner(u, c.cfg.Region)
+	d := &direct{credentials: c.credentials, signer: s, now: c.cfg.Now, newID: newInvocationID}
+	if c.cfg.Proxy != nil {
+		d.poster = &onTransport{wire: c.wire, url: u, host: s.host, userAgent: c.cfg.UserAgent}
+	} else {
+		d.poster = newPool(u, fields(u, s.host, c.cfg.UserAgent), c.cfg.RootCAs)
+	}
+	return d
+}
+
+func (d *direct) close() { d.poster.close() }
 
 func (d *direct) send(ctx context.Context, a *attempt, r *request) (answer, error) {
 	cred, err := d.credentials.Retrieve(ctx)
@@ -51,38 +74,21 @@ func (d *direct) send(ctx context.Context, a *attempt, r *request) (answer, erro
 		return answer{}, err
 	}
 	defer p.release()
-	req := d.request(p, cred)
-	req.Body = p.body()
-	a.trace.WroteRequest = func(httptrace.WroteRequestInfo) { p.release() } // nothing reads the body any more
-	resp, err := d.wire.post(ctx, a, req)
-	if !a.got {
-		p.release() // nothing ever read it
+	h := &header{id: d.newID(), length: int64(len(p.json()))}
+	h.signature = d.signer.sign(cred, h.id, p.hash(), h.length, d.now())
+	if !isFieldValue(h.authorization) || !isFieldValue(h.token) {
+		return answer{}, &credentialsError{errCredentials}
 	}
+	if a.posted {
+		return answer{}, errSecondPost
+	}
+	a.posted, a.length = true, h.length
+	resp, err := d.poster.post(ctx, a, h, p)
 	if err != nil {
 		return answer{}, err
 	}
+	a.status = resp.status
 	return readAnswer(resp), nil
-}
-
-// Values of headers that are the same for every request.
-var (
-	contentTypes   = []string{contentType}
-	amzSDKRequests = []string{amzSDKRequest}
-)
-
-// request makes the signed request, without its body. The Amz-Sdk headers are
-// the SDK's own: attempt 1 of 1.
-func (d *direct) request(p *payload, cred aws.Credentials) *http.Request {
-	id, length := d.newID(), int64(len(p.buf))
-	h := make(http.Header, 8)
-	h["Content-Type"], h["Amz-Sdk-Request"] = contentTypes, amzSDKRequests
-	h["User-Agent"], h["Amz-Sdk-Invocation-Id"] = []string{d.userAgent}, []string{id}
-	d.signer.sign(h, cred, id, p.hash(), length, d.now())
-	return &http.Request{
-		Method: http.MethodPost, URL: d.url, Host: d.signer.host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: length, Header: h,
-	}
 }
 
 // newInvocationID returns a random UUID (RFC 9562 section 5.4).
@@ -104,6 +110,10 @@ func newInvocationID() string {
 // stands in a header or in the body, possibly with a namespace and a URL).
 func readAnswer(r *response) answer {
 	a := answer{status: r.status, requestID: r.header.Get("X-Amzn-Requestid"), code: r.header.Get("X-Amzn-Errortype")}
+	if id, ok := onlyMessageID(r.body); ok {
+		a.messageID, a.code = id, cleanCode(a.code)
+		return a
+	}
 	var body struct {
 		MessageID string `json:"MessageId"`
 		Type      string `json:"__type"`
@@ -121,6 +131,19 @@ func readAnswer(r *response) answer {
 	}
 	a.code = cleanCode(a.code)
 	return a
+}
+
+// onlyMessageID reads {"MessageId":"..."}, the answer that nearly every mail
+// gets, without a JSON parser.
+func onlyMessageID(body []byte) (string, bool) {
+	id, begins := bytes.CutPrefix(bytes.TrimRight(body, "\r\n"), []byte(`{"MessageId":"`))
+	id, ends := bytes.CutSuffix(id, []byte(`"}`))
+	for _, c := range id {
+		if c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return "", false
+		}
+	}
+	return string(id), begins && ends
 }
 
 // cleanCode cuts "aws.protocols#FooException:http://..." down to the name.

@@ -9,8 +9,8 @@
 // else it is "unknown".
 //
 // Two senders make the call, the same request to the byte: "direct" signs and
-// posts on net/http with the SDK's credentials and signer, at about a third of
-// the SDK's cost; "sdk" is [sesv2.Client.SendEmail], the reference.
+// posts on connections of its own with the SDK's credentials, at about a quarter
+// of the SDK's cost; "sdk" is [sesv2.Client.SendEmail], the reference.
 //
 // Beside sending, the package reads the account (quota, state), the verified
 // identities, and checks both for the operator. Those calls share the one

@@ -132,7 +132,11 @@ var faults = []struct {
 
 	{name: "reset while the request is written", size: big, outcome: na, class: ClassNotSent,
 		handle: func(_ *rawServer, c *rawConn) { c.header(); c.reset() }},
-	{name: "request is never read", size: big, outcome: na, class: ClassNotSent, timeout: 2500 * time.Millisecond,
+	{name: "200 before the request was read", size: big, outcome: na, class: ClassNotSent,
+		handle: func(_ *rawServer, c *rawConn) { c.header(); c.write(okAnswer); c.CloseWrite(); time.Sleep(time.Second) }}, //nolint:errcheck // the client may be gone
+	{name: "200 before the request was read, and a reset", size: big, outcome: na, class: ClassNotSent,
+		handle: func(_ *rawServer, c *rawConn) { c.header(); c.write(okAnswer); c.r.Peek(1 << 10); c.reset() }}, //nolint:errcheck // either way it closes
+	{name: "request is never read", size: big, outcome: na, class: ClassNotSent, timeout: 8 * time.Second,
 		handle: func(s *rawServer, c *rawConn) { c.header(); <-s.over }},
 }
 

@@ -23,10 +23,28 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(row.status, "", body)
 	}
 	f.Add(200, "", []byte(`{"MessageId":"0106"}`))
+	f.Add(200, "a#b:c", []byte("{\"MessageId\":\"0106019afe28eae7-fe28eae7-0000\"}\n"))
+	f.Add(200, "", []byte(`{"MessageId":""}`))
+	f.Add(200, "", []byte(`{"MessageId":"a","message":"b"}`))
+	f.Add(200, "", []byte(`{"MessageId":"\u0041"}`))
+	f.Add(200, "", []byte(`{"MessageId":"a`))
+	f.Add(200, "", []byte(`{"MessageId":"}`))
 	f.Add(502, "", []byte("<html>"))
 	f.Add(429, "a#b:c", []byte(`{"MessageId":1,"message":null,"code":["x"]}`))
 	f.Fuzz(func(t *testing.T, status int, header string, body []byte) {
 		a := readAnswer(&response{status: status, header: http.Header{"X-Amzn-Errortype": {header}}, body: body})
+		var full struct {
+			MessageID string `json:"MessageId"`
+			Type      string `json:"__type"`
+			Code      string `json:"code"`
+			Message   string `json:"message"`
+		}
+		if json.Unmarshal(body, &full) != nil {
+			full.MessageID = ""
+		}
+		if a.messageID != full.MessageID {
+			t.Fatalf("%q: message id %q, want %q", body, a.messageID, full.MessageID)
+		}
 		if strings.Contains(a.code, ":") {
 			t.Fatalf("code %q", a.code)
 		}

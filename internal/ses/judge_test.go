@@ -1,6 +1,7 @@
 package ses
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -81,8 +82,8 @@ func TestAddRecipients(t *testing.T) {
 	c := newClient(t, "http://127.0.0.1:9", SenderDirect)
 	d := begin(t, c)
 	var to []relay.Address
-	for range 49 {
-		to = append(to, address(t, "a@example.com"))
+	for i := range 49 {
+		to = append(to, address(t, fmt.Sprintf("a%d@example.com", i)))
 	}
 	to = append(to, address(t, "a..b@example.com"), address(t, "b@example.com"), address(t, "c@example.com"))
 	errs := d.AddRecipients(t.Context(), to)

@@ -16,25 +16,29 @@ const maxPooled = 256 << 10
 
 var buffers = sync.Pool{New: func() any { return new(payload) }}
 
-// payload is the JSON body of a request in a pooled buffer. It has two
-// holders, the caller and the transport, which may go on reading after
+// payload is the JSON body of a request in a pooled buffer. On net/http it has
+// two holders, the caller and the transport, which may go on reading after
 // RoundTrip has failed; the buffer goes back when both have let go. What the
 // transport never lets go of is left to the garbage collector.
 type payload struct {
-	buf     []byte
+	buf     []byte // headroom, then the body
 	holders atomic.Int32
 }
+
+// headroom is kept before the body for the header section of the request, with
+// the token of a role, so that both leave in one write.
+const headroom = 2 << 10
 
 // newPayload encodes the request: one pass over the content, one buffer of
 // exactly the size needed.
 func newPayload(r *request) (*payload, error) {
 	p := buffers.Get().(*payload)
 	p.holders.Store(1)
-	b := r.appendHead(p.buf[:0])
-	if need := len(b) + base64.StdEncoding.EncodedLen(int(r.content.Size())) + r.tailSize(); cap(b) < need {
-		b = append(make([]byte, 0, need), b...)
+	b := p.buf
+	if need := headroom + r.headSize() + base64.StdEncoding.EncodedLen(int(r.content.Size())) + r.tailSize(); cap(b) < need {
+		b = make([]byte, headroom, need)
 	}
-	b, err := encodeContent(b, r.content)
+	b, err := encodeContent(r.appendHead(b[:headroom]), r.content)
 	if err != nil {
 		p.buf = b
 		p.release()
@@ -42,6 +46,24 @@ func newPayload(r *request) (*payload, error) {
 	}
 	p.buf = r.appendTail(b)
 	return p, nil
+}
+
+// json returns the body of the request.
+func (p *payload) json() []byte { return p.buf[headroom:] }
+
+// behind puts the header section before the body, in one piece where it fits.
+func (p *payload) behind(head []byte) pieces {
+	at := headroom - len(head)
+	if at < 0 {
+		return pieces{head, p.json()}
+	}
+	copy(p.buf[at:], head)
+	return pieces{p.buf[at:]}
+}
+
+// headSize is the length of what appendHead appends.
+func (r *request) headSize() int {
+	return len(`{"ConfigurationSetName":"","Content":{"Raw":{"Data":"`) + len(r.configurationSet)
 }
 
 // tailSize is at least the length of what appendTail appends when nothing
@@ -59,7 +81,7 @@ func (r *request) tailSize() int {
 
 // hash returns the hex SHA-256 that the signature covers.
 func (p *payload) hash() string {
-	sum := sha256.Sum256(p.buf)
+	sum := sha256.Sum256(p.json())
 	return hex.EncodeToString(sum[:])
 }
 
@@ -78,5 +100,5 @@ func (p *payload) release() {
 // the header section and the body at once.
 func (p *payload) body() io.ReadCloser {
 	p.holders.Add(1)
-	return io.NopCloser(bytes.NewReader(p.buf))
+	return io.NopCloser(bytes.NewReader(p.json()))
 }

@@ -19,15 +19,17 @@ const noCode = "UnknownError"
 // viaSDK sends with sesv2.Client.SendEmail: the reference for direct.
 type viaSDK struct{ api *sesv2.Client }
 
+func (s *viaSDK) close() {} // the wire is the client's
+
 func (s *viaSDK) send(ctx context.Context, a *attempt, r *request) (answer, error) {
 	in, err := r.input()
 	if err != nil {
 		return answer{}, err
 	}
 	out, err := s.api.SendEmail(context.WithValue(ctx, attemptKey{}, a), in)
-	if err == nil {
+	if err == nil { // also for a 2xx that is no 200
 		id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
-		return answer{status: 200, requestID: id, messageID: aws.ToString(out.MessageId)}, nil
+		return answer{status: a.status, requestID: id, messageID: aws.ToString(out.MessageId)}, nil
 	}
 	if a.status == 0 { // the SDK speaks of a response here too
 		return answer{}, err

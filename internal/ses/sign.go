@@ -53,9 +53,16 @@ func newSigner(u *url.URL, region string) *signer {
 // scratch holds the texts that are hashed.
 var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
-// sign adds the headers of the signature. The request has the other headers
-// that direct gives it; hash is the hex SHA-256 of its body of length bytes.
-func (s *signer) sign(h http.Header, cred aws.Credentials, invocationID, hash string, length int64, now time.Time) {
+// signature is what the headers of a signed request say.
+type signature struct {
+	date          string // X-Amz-Date
+	authorization string // Authorization
+	token         string // X-Amz-Security-Token; "" = none
+}
+
+// sign signs a request that has the other headers that direct gives it; hash is
+// the hex SHA-256 of its body of length bytes.
+func (s *signer) sign(cred aws.Credentials, invocationID, hash string, length int64, now time.Time) signature {
 	stamp := now.UTC().Format("20060102T150405Z")
 	k := s.signingKey(cred.SecretAccessKey, stamp[:8])
 	token := strings.TrimSpace(cred.SessionToken) // from an environment or a file; net/http refuses a line end
@@ -79,17 +86,13 @@ func (s *signer) sign(h http.Header, cred aws.Credentials, invocationID, hash st
 
 	b = append(append(append(append(b[:0], "AWS4-HMAC-SHA256\n"...), stamp...), '\n'), k.scope...)
 	b = hex.AppendEncode(append(b, '\n'), canonical[:])
-	signature := appendHMAC(nil, k.key, b)
+	sum := appendHMAC(nil, k.key, b)
 
 	b = append(append(append(append(b[:0], "AWS4-HMAC-SHA256 Credential="...), cred.AccessKeyID...), '/'), k.scope...)
 	b = append(append(append(b, ", SignedHeaders="...), names...), ", Signature="...)
-	b = hex.AppendEncode(b, signature)
+	b = hex.AppendEncode(b, sum)
 	*buf = b
-	values := []string{stamp, string(b), token}
-	h["X-Amz-Date"], h["Authorization"] = values[:1:1], values[1:2:2]
-	if token != "" {
-		h["X-Amz-Security-Token"] = values[2:3:3]
-	}
+	return signature{date: stamp, authorization: string(b), token: token}
 }
 
 // signingKey returns the key of the day, derived when day or secret are new.

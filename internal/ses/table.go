@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"sesrelay/internal/relay"
 )
@@ -98,7 +99,29 @@ var byCode = map[string]verdict{
 // classify turns an answer into its row. It is called for everything but 200.
 func classify(a answer) *relay.Error {
 	v := lookUp(a)
-	return v.error(fmt.Errorf("ses: HTTP %d %s: %s (request %s)", a.status, a.code, a.message, a.requestID))
+	return v.error(fmt.Errorf("ses: HTTP %d %s: %s (request %s)", a.status, quotable(a.code, maxID), quotable(a.message, maxMessage), quotable(a.requestID, maxID)))
+}
+
+// Bounds on what of an answer stands in a reply or in the log.
+const (
+	maxID      = 200
+	maxMessage = 1000
+)
+
+// quotable cuts a text from the net down to what may stand in the log: what is
+// no printable character is a "?". It is cut between words, because half an
+// address would not be known for one and masked.
+func quotable(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:strings.LastIndexByte(s[:limit], ' ')+1] + "..."
+	}
+	s = strings.ToValidUTF8(s, "?")
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 func (v verdict) error(cause error) *relay.Error {

@@ -20,11 +20,21 @@ func tlsServer(t *testing.T, handle http.HandlerFunc) (url string, roots *x509.C
 	s := httptest.NewUnstartedServer(handle)
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = quiet
-	s.StartTLS()
+	roots = startServer(s, true)
 	t.Cleanup(s.Close)
+	return s.URL, roots
+}
+
+// startServer starts s, with TLS where secure, and returns whom to trust then.
+func startServer(s *httptest.Server, secure bool) (roots *x509.CertPool) {
+	if !secure {
+		s.Start()
+		return nil
+	}
+	s.StartTLS()
 	roots = x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	return s.URL, roots
+	return roots
 }
 
 // TestHTTP1Only: HTTP/2 is not even offered.

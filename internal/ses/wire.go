@@ -25,9 +25,6 @@ const (
 	// answerWait bounds the wait for the body of a response whose header
 	// section has come: the status has already decided.
 	answerWait = 5 * time.Second
-	// writeBuffer holds the whole request of an 8 KiB mail, with the token of a
-	// role, so that it leaves in one write; one per connection.
-	writeBuffer = 14 << 10
 	// readBuffer holds an answer of SES, which has 400 bytes; one per connection.
 	readBuffer = 2 << 10
 )
@@ -35,7 +32,8 @@ const (
 // errSecondPost stops a retry that somebody underneath would make.
 var errSecondPost = errors.New("ses: a mail is posted once only")
 
-// wire is the HTTP transport to SES. As aws.HTTPClient it serves the SDK too.
+// wire is net/http's transport to SES: as aws.HTTPClient it serves the SDK, and
+// it posts for direct where there is a proxy.
 type wire struct {
 	transport  *http.Transport
 	answerWait time.Duration
@@ -56,7 +54,7 @@ func newWire(inFlight int, roots *x509.CertPool, proxy func(*http.Request) (*url
 			if err != nil {
 				return nil, err
 			}
-			return &conn{Conn: c}, nil
+			return newConn(c), nil
 		},
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout: dialTimeout,
@@ -65,7 +63,6 @@ func newWire(inFlight int, roots *x509.CertPool, proxy func(*http.Request) (*url
 		MaxIdleConnsPerHost: inFlight,
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true, // answers are a line long
-		WriteBufferSize:     writeBuffer,
 		ReadBufferSize:      readBuffer,
 
 		MaxResponseHeaderBytes: maxAnswer,
@@ -80,14 +77,22 @@ type response struct {
 	broken error // why the body ended early; nil when it did not
 }
 
-// post makes the one request of an attempt. There is no redirect, no retry and
-// no replay: net/http repeats a POST on a dead connection only when nothing of
-// it was written and it can be rewound, and without GetBody it cannot.
+// post makes the one request of an attempt by the SDK.
 func (w *wire) post(ctx context.Context, a *attempt, req *http.Request) (*response, error) {
 	if a.posted {
 		return nil, errSecondPost
 	}
 	a.posted, a.length = true, req.ContentLength
+	r, err := w.roundTrip(ctx, a, req)
+	if err == nil {
+		a.status = r.status
+	}
+	return r, err
+}
+
+// roundTrip posts once: net/http repeats a POST on a dead connection only when
+// nothing of it was written and it can be rewound, and without GetBody it cannot.
+func (w *wire) roundTrip(ctx context.Context, a *attempt, req *http.Request) (*response, error) {
 	a.trace.GotConn = a.gotConn
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &a.trace))
 	req.GetBody = nil
@@ -95,7 +100,6 @@ func (w *wire) post(ctx context.Context, a *attempt, req *http.Request) (*respon
 	if err != nil {
 		return nil, err
 	}
-	a.status = resp.StatusCode
 	return w.read(resp), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -88,7 +89,7 @@ func NewSES(cfg SESConfig) (*SES, error) {
 	}
 	s := &SES{cfg: cfg, store: cfg.Store, latency: cfg.Latency, rng: newRand(cfg.Seed),
 		faults:   newFaults(SESFaults(), SESStages(), AtSend, sesSuits, cfg.Seed),
-		verifier: verifier{region: cfg.Region, credentials: cfg.Credentials},
+		verifier: verifier{region: cfg.Region, credentials: maps.Clone(cfg.Credentials)},
 		idPrefix: fmt.Sprintf("%08x", rand.Uint32()),
 	}
 	s.account.set(cfg.Account)
@@ -154,6 +155,11 @@ func (s *SES) Account() Account { return s.account.get() }
 
 // SetAccount replaces the state of the account: quota and switches.
 func (s *SES) SetAccount(a Account) { s.account.set(a) }
+
+// SetCredentials changes which access keys are known; the secrets stand by access key id.
+func (s *SES) SetCredentials(secrets map[string]string) {
+	s.verifier.setCredentials(maps.Clone(secrets))
+}
 
 // SentLast24Hours returns the recipients counted against Max24HourSend.
 func (s *SES) SentLast24Hours() int64 { return s.account.sent(s.cfg.Clock()) }

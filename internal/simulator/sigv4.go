@@ -17,9 +17,27 @@ import (
 
 // verifier checks AWS Signature Version 4, written from "Create a signed AWS API request" in the IAM User Guide.
 type verifier struct {
-	region      string
+	region string
+
+	mu          sync.RWMutex      // guards what follows
 	credentials map[string]string // secret by access key id; nil believes every signature
-	keys        sync.Map          // signing keys by scopeKey: they change once a day
+
+	keys sync.Map // signing keys by scopeKey: they change once a day
+}
+
+// secret returns what belongs to an access key id. believed: every signature is right.
+func (v *verifier) secret(keyID string) (secret string, known, believed bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	secret, known = v.credentials[keyID]
+	return secret, known, v.credentials == nil
+}
+
+func (v *verifier) setCredentials(secrets map[string]string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.credentials = secrets
+	v.keys.Clear()
 }
 
 // maxSkew is how far X-Amz-Date may be from the server's clock, either way.
@@ -83,17 +101,14 @@ func (v *verifier) checkScope(a authorization) (apiError, bool) {
 	if a.service != "ses" {
 		return refuse("Credential should be scoped to correct service: 'ses'.")
 	}
-	if v.credentials == nil {
-		return apiError{}, true
-	}
-	if _, known := v.credentials[a.keyID]; !known {
+	if _, known, believed := v.secret(a.keyID); !known && !believed {
 		return errInvalidToken, false
 	}
 	return apiError{}, true
 }
 
 func (v *verifier) checkSignature(r *http.Request, a authorization, stamp string, body []byte) (apiError, bool) {
-	if v.credentials == nil {
+	if _, _, believed := v.secret(a.keyID); believed {
 		return apiError{}, true
 	}
 	if !slices.Contains(a.signed, "host") {
@@ -114,7 +129,8 @@ func (v *verifier) signingKey(a authorization) []byte {
 	if key, ok := v.keys.Load(scope); ok {
 		return key.([]byte)
 	}
-	key := []byte("AWS4" + v.credentials[a.keyID])
+	secret, _, _ := v.secret(a.keyID)
+	key := []byte("AWS4" + secret)
 	for _, part := range []string{a.date, a.region, a.service, "aws4_request"} {
 		key = sign(key, part)
 	}

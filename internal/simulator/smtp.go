@@ -65,10 +65,12 @@ type SMTP struct {
 	wg       sync.WaitGroup
 	outage   atomic.Bool // 421 at connect
 	limits   atomic.Pointer[SMTPLimits]
-	idPrefix string
-	lastID   atomic.Uint64
-	total    atomic.Int64 // connections taken
-	open     atomic.Int64
+
+	passwords atomic.Pointer[[]string] // any of them is taken
+	idPrefix  string
+	lastID    atomic.Uint64
+	total     atomic.Int64 // connections taken
+	open      atomic.Int64
 
 	mu        sync.Mutex // guards all below
 	rng       *rand.Rand
@@ -99,6 +101,7 @@ func NewSMTP(cfg SMTPConfig) (*SMTP, error) {
 		faults:   newFaults(SMTPFaults(), SMTPStages(), AtDot, smtpSuits, cfg.Seed),
 		idPrefix: fmt.Sprintf("4F%06X", rand.Uint32()&0xffffff)}
 	s.limits.Store(&cfg.Limits)
+	s.SetPasswords(cfg.Password)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.certify(); err != nil {
 		return nil, err
@@ -158,6 +161,9 @@ func (s *SMTP) Faults() *Faults { return s.faults }
 
 // SetLimits replaces the limits; connections already open stay.
 func (s *SMTP) SetLimits(l SMTPLimits) { s.limits.Store(&l) }
+
+// SetPasswords changes what AUTH takes for Username: during a rotation the old one and the new one. Who is authenticated stays so.
+func (s *SMTP) SetPasswords(passwords ...string) { s.passwords.Store(&passwords) }
 
 // SetOutage begins or ends an outage. OutageUnavailable is 421 to new connections; sessions already open go on.
 func (s *SMTP) SetOutage(o Outage) error { return setOutage(o, s.listener, &s.outage) }

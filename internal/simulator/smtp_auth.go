@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -78,7 +79,7 @@ func (s *session) auth(arg string) error {
 		return err
 	}
 	return s.perform(AtAUTH, nil, func() error {
-		if user != s.srv.cfg.Username || password != s.srv.cfg.Password {
+		if user != s.srv.cfg.Username || !slices.Contains(*s.srv.passwords.Load(), password) {
 			return s.reply(535, "5.7.8 Authentication credentials invalid")
 		}
 		s.info.User = user

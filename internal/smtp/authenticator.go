@@ -71,13 +71,9 @@ func (a *authenticator) check(ctx context.Context, users *Users, client netip.Ad
 	}
 	if !seen {
 		var ok bool
-		if v, ok = a.compare(ctx, hash, password); !ok {
+		if v, ok = a.look(ctx, id, hash, known, password); !ok {
 			return later
 		}
-		if !known {
-			v = denied
-		}
-		a.remember(id, v, now)
 	}
 	if v == denied {
 		a.clients.fail(client.String(), now)
@@ -86,8 +82,10 @@ func (a *authenticator) check(ctx context.Context, users *Users, client netip.Ad
 	return v
 }
 
-// compare runs bcrypt when it is its turn; ok is false when that takes too long.
-func (a *authenticator) compare(ctx context.Context, hash []byte, password string) (v verdict, ok bool) {
+// look compares and remembers, when it is its turn; ok is false when that takes
+// too long. All connections of a Postfix come with one password, and behind a
+// restart all at once: the first one's verdict is that of those who waited.
+func (a *authenticator) look(ctx context.Context, id [32]byte, hash []byte, known bool, password string) (v verdict, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
 	select {
@@ -96,10 +94,14 @@ func (a *authenticator) compare(ctx context.Context, hash []byte, password strin
 		return denied, false
 	}
 	defer func() { <-a.places }()
-	if bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil {
-		return granted, true
+	if v, seen := a.recall(id, time.Now()); seen {
+		return v, true
 	}
-	return denied, true
+	if bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && known {
+		v = granted
+	}
+	a.remember(id, v, time.Now())
+	return v, true
 }
 
 // id names a password of a user. The hash is part of it: a changed password

@@ -58,7 +58,6 @@ func (b *body) open() error {
 		b.lose("client_gone", replyGone, err)
 		return b.fault
 	}
-	b.g.in.enlarge()
 	return nil
 }
 
@@ -135,7 +134,7 @@ func (b *body) fill() {
 	earned := time.Duration(float64(min(b.raw, l.MessageSize)) / float64(rate) * float64(time.Second))
 	end := b.started.Add(total + earned)
 	b.g.raw.SetReadDeadline(end)
-	switch err := b.g.in.fill(); {
+	switch err := b.g.in.fillLarge(); {
 	case err == nil:
 	case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end): // a drain took us for idle
 	case errors.Is(err, os.ErrDeadlineExceeded):

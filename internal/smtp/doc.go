@@ -28,7 +28,8 @@
 //   - A connection ends with 421 after ten bad commands, after a hundred
 //     commands without a message, and half an hour after its last message.
 //   - While the service drains, idle connections, RSET and NOOP get 421 4.3.2,
-//     and so does every connection behind the final reply of its mail.
+//     and so does every connection behind the final reply of its mail. MAIL is
+//     served, and waited for a second behind EHLO, RSET and NOOP.
 //
 // This rests on behaviour that the library does not promise: 354 is written
 // before Session.Data is called, the EHLO reply has a CHUNKING line and ends

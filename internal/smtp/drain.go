@@ -12,13 +12,18 @@ const (
 	drained        // the deadline is over: MAIL gets 421, open transactions end
 )
 
+// announcement is how long behind a greeting, EHLO, RSET or NOOP a drain waits
+// for the MAIL that usually follows at once.
+const announcement = time.Second
+
 // lastWords is how long connections have to be told 421 after the deadline, and
 // their handlers to end once they are closed.
 const lastWords = 500 * time.Millisecond
 
 // Drain ends the service without deferring mail. It closes the listeners;
 // every connection gets 421 4.3.2 and ends when it is idle, at RSET or NOOP, or
-// behind the final reply of its mail. MAIL is served until ctx ends: then
+// behind the final reply of its mail; one that has just been told that it can
+// begin has a second to do so. MAIL is served until ctx ends: then
 // whatever is left is told 421 where it waits for a command, and closed.
 // Drain returns when no connection is left: nil, or ctx's error when it had to
 // close some. Before it the caller turns readiness off and waits its grace.

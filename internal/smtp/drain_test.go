@@ -73,6 +73,46 @@ func testDrain(t *testing.T, park time.Duration) {
 	}
 }
 
+// TestDrainAwaitsAnnouncedMail: a client that asked by RSET and was told 250 has
+// its MAIL served; who says nothing is told 421 a moment later.
+func TestDrainAwaitsAnnouncedMail(t *testing.T) {
+	t.Parallel()
+	for _, park := range []time.Duration{time.Minute, time.Millisecond} {
+		k := &keeper{}
+		s, address := serve(t, k, func(c *Config) { c.Limits.Park = park })
+		reused, fresh, silent, done := open(t, address), open(t, address), open(t, address), open(t, address)
+		done.toData()
+		done.send("Hi\r\n.\r\n")
+		done.want("250")
+		reused.do("RSET", "250")
+		silent.do("RSET", "250")
+		time.Sleep(20 * time.Millisecond) // parked, if it comes to that
+		began := time.Now()
+		ended := drain(s, context.Background())
+		done.want("421 4.3.2")
+		if took := time.Since(began); took > announcement/2 {
+			t.Errorf("behind its final reply a client was told after %v", took)
+		}
+		time.Sleep(100 * time.Millisecond)
+		for _, c := range []*client{reused, fresh} {
+			c.do("MAIL FROM:<a@goo.ne.jp>", "250")
+			c.do("RCPT TO:<b@docomo.ne.jp>", "250")
+			c.do("DATA", "354")
+			c.send("Hi\r\n.\r\n")
+			c.want("250", "421 4.3.2")
+			c.ended()
+		}
+		silent.want("421 4.3.2")
+		silent.ended()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if n := len(k.accepted()); n != 3 {
+			t.Errorf("kept %d", n)
+		}
+	}
+}
+
 // TestDrainDeadline: at the deadline those that wait are told, and everything
 // is closed, a transaction that hangs upstream included.
 func TestDrainDeadline(t *testing.T) {

@@ -96,7 +96,7 @@ func ends(command, reply string) bool {
 			return true
 		}
 	}
-	return strings.EqualFold(strings.TrimSpace(command), "DATA") && reply[0] != '3' // a refusal with input behind it
+	return strings.EqualFold(strings.TrimRight(command, " \t\r\n"), "DATA") && reply[0] != '3' // a refusal with input behind it
 }
 
 // checkPlayed walks over what the client sent, one reply per command, and

@@ -38,7 +38,8 @@ type guard struct {
 	counted netip.Addr  // the key that the connection is counted under
 	closed  atomic.Bool
 
-	until   time.Time // end of the wait for the next command
+	since   time.Time // the wait for the next command began
+	until   time.Time // and ends
 	parking bool      // the library's part is over, the connection is not
 
 	exchange
@@ -139,14 +140,17 @@ func (g *guard) await() error {
 	return g.expect(g.until)
 }
 
-// expect sets the deadline of a wait. While the service drains, nobody is
-// waited for: that is asked after the deadline was set, see Server.wake.
+// expect sets the deadline of a wait. While the service drains, hardly anybody
+// is waited for: that is asked after the deadline was set, see Server.wake.
 func (g *guard) expect(t time.Time) error {
 	g.raw.SetReadDeadline(t)
 	g.idle.Store(g.tx == nil)
 	g.waiting.Store(true)
-	if g.waitIsOver() {
+	switch {
+	case g.waitIsOver():
 		return g.hangUp(replyDraining)
+	case g.tx == nil && g.srv.phase.Load() == draining:
+		g.raw.SetReadDeadline(g.announced())
 	}
 	return nil
 }
@@ -155,14 +159,30 @@ func (g *guard) expect(t time.Time) error {
 func (g *guard) parkable() bool { return g.tx == nil && !g.sasl && len(g.in.pending()) == 0 }
 
 // waitIsOver reports whether the drain has reached this connection: idle ones
-// at once, those inside a mail transaction at its deadline.
+// at once, those whose mail is announced a moment later, those inside a mail
+// transaction at the drain's deadline.
 func (g *guard) waitIsOver() bool {
 	p := g.srv.phase.Load()
-	return p == drained || p == draining && g.tx == nil
+	return p == drained || p == draining && g.tx == nil && !time.Now().Before(g.announced())
 }
 
+// announced returns how long MAIL is waited for that the client is about to
+// send. Postfix asks a cached connection by RSET whether it lives, and when it
+// did, and MAIL fails all the same, strikes the host off its list for this
+// mail: where that was the last one, the mail is deferred ("server unavailable
+// or unable to receive mail"). Behind a final reply nothing is announced.
+func (g *guard) announced() time.Time {
+	switch g.verb {
+	case "", verbEhlo, verbHelo, verbLhlo, verbRset, verbNoop, verbStartTLS, verbAuth:
+		return g.since.Add(announcement)
+	}
+	return time.Time{}
+}
+
+// deadline returns the end of a wait for a command that begins now.
 func (g *guard) deadline() time.Time {
 	l, now := &g.srv.limits, time.Now()
+	g.since = now
 	t := now.Add(l.Command)
 	if g.tx != nil && g.tx.HoldsConnection() {
 		t = now.Add(l.Held)

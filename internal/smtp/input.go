@@ -28,6 +28,7 @@ type input struct {
 	large *[bulkSize]byte // while a body or a long line is read
 	buf   []byte          // one of the three
 	r, w  int
+	late  lateRead
 }
 
 // pending is what is buffered. It is valid until the next fill.
@@ -54,6 +55,29 @@ func (in *input) fill() error {
 	return in.read()
 }
 
+// fillLarge reads content from the wire; nothing may be pending. A client may
+// take its time after 354, and many may at once: where the connection allows
+// it, they wait without the large buffer.
+func (in *input) fillLarge() error {
+	if tcp, plain := in.conn.(*net.TCPConn); plain && in.late.of(tcp, in) {
+		in.release()
+		return in.late.read()
+	}
+	in.enlarge()
+	return in.fill()
+}
+
+// readLarge makes one attempt to read, into a large buffer that is given back
+// when nothing has come.
+func (in *input) readLarge(read func([]byte) int) {
+	large := bulk.Get().(*[bulkSize]byte)
+	if n := read(large[:]); n > 0 {
+		in.large, in.buf, in.r, in.w = large, large[:], 0, n
+		return
+	}
+	bulk.Put(large)
+}
+
 func (in *input) read() error {
 	n, err := in.conn.Read(in.buf[in.w:])
 	in.w += n
@@ -77,9 +101,14 @@ func (in *input) enlarge() {
 	}
 }
 
-// shrink gives the large buffer back once what is pending fits the small one.
+// shrink gives the large buffer back once what is pending fits the small one,
+// or no buffer is needed at all.
 func (in *input) shrink() {
 	if in.large == nil || in.w-in.r > maxLine {
+		return
+	}
+	if in.r == in.w { // most likely: an upstream is asked now, and the client waits
+		in.release()
 		return
 	}
 	if in.small == nil {

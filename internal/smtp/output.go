@@ -15,9 +15,10 @@ const outputSize = 4 << 10
 // output holds replies until the client waits for them. The library may write
 // from another goroutine than the one that reads (LMTP), so it has a lock.
 type output struct {
-	mu   sync.Mutex // guards what follows
-	buf  []byte     // nil while empty
-	hung bool       // nothing more is taken: a 421 was said, or the wire broke
+	mu    sync.Mutex // guards what follows
+	buf   []byte     // nil while empty
+	hung  bool       // nothing more is taken: a 421 was said, or the wire broke
+	until time.Time  // the wire's deadline for writes; zero: none
 }
 
 var outputs = sync.Pool{New: func() any { return new([outputSize + 1024]byte) }}
@@ -76,10 +77,11 @@ func (o *output) flush(c net.Conn, timeout time.Duration) error {
 	if len(o.buf) == 0 {
 		return nil
 	}
-	c.SetWriteDeadline(time.Now().Add(timeout))
+	o.allow(c, timeout)
 	_, err := c.Write(o.buf)
 	if _, plain := c.(*net.TCPConn); !plain {
-		c.SetWriteDeadline(time.Time{}) // TLS writes of its own accord, while we read
+		o.until = time.Time{}
+		c.SetWriteDeadline(o.until) // TLS writes of its own accord, while we read
 	}
 	if cap(o.buf) == outputSize+1024 {
 		outputs.Put((*[outputSize + 1024]byte)(o.buf[:outputSize+1024]))
@@ -89,4 +91,21 @@ func (o *output) flush(c net.Conn, timeout time.Duration) error {
 		o.hung = true
 	}
 	return err
+}
+
+// allow gives a write until timeout. A deadline that is at most a sixteenth
+// sooner serves as well: the replies of one mail are written within moments.
+func (o *output) allow(c net.Conn, timeout time.Duration) {
+	until := time.Now().Add(timeout)
+	if late := until.Sub(o.until); late < 0 || late > timeout/16 {
+		o.until = until
+		c.SetWriteDeadline(until)
+	}
+}
+
+// forgetDeadline says that somebody else has set a deadline for writes.
+func (o *output) forgetDeadline() {
+	o.mu.Lock()
+	o.until = time.Time{}
+	o.mu.Unlock()
 }

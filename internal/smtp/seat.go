@@ -1,8 +1,11 @@
 package smtp
 
 import (
+	"errors"
 	"io"
+	"os"
 	"sync/atomic"
+	"time"
 )
 
 // seat is the net.Conn that the library gets: the guard, until the connection
@@ -69,13 +72,18 @@ func (g *guard) sleep() error {
 	if err := g.flush(); err != nil {
 		return err
 	}
-	if err := g.expect(g.until); err != nil {
-		return err
-	}
 	g.parked.Store(true)
 	defer g.parked.Store(false)
-	if err := g.in.firstBytes(); err != nil {
-		return g.lost(err)
+	for {
+		if err := g.expect(g.until); err != nil {
+			return err
+		}
+		err := g.in.firstBytes()
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, os.ErrDeadlineExceeded) || g.waitIsOver() || !time.Now().Before(g.until):
+			return g.lost(err)
+		} // else the drain woke it, and its mail is announced
 	}
-	return nil
 }

@@ -44,6 +44,7 @@ func (g *guard) startTLS() {
 // handshake puts TLS over the connection.
 func (g *guard) handshake() error {
 	g.raw.SetDeadline(time.Now().Add(g.srv.limits.Handshake))
+	g.out.forgetDeadline()
 	c := tls.Server(g.conn, g.srv.tls)
 	if err := c.HandshakeContext(g.ctx); err != nil {
 		return err

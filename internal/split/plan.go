@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -75,8 +76,8 @@ func (p *Plan) judgeRate() {
 	case above(p.SESRateNeeded, p.Capacity.SESRate):
 		p.SESFits = false
 		p.missing("ses_rate", p.SESRateNeeded, p.Capacity.SESRate, fmt.Sprintf(
-			"%s %% of the peak of %s messages a minute, %s recipients each, is %s recipients a second; SES allows %s (headroom taken off): %s are missing",
-			p.Percent, number(p.Traffic.PeakPerMinute), number(p.Traffic.RecipientsPerMessage), number(p.SESRateNeeded),
+			"%s %% of the peak of %s messages a minute, %s each, is %s recipients a second; SES allows %s (headroom taken off): %s are missing",
+			p.Percent, number(p.Traffic.PeakPerMinute), recipients(p.Traffic.RecipientsPerMessage), number(p.SESRateNeeded),
 			number(p.Capacity.SESRate), number(p.SESRateNeeded-p.Capacity.SESRate)))
 	}
 }
@@ -91,8 +92,8 @@ func (p *Plan) judgeDay() {
 	case above(p.SESDayNeeded, p.Capacity.SESDay):
 		p.SESFits = false
 		p.missing("ses_day", p.SESDayNeeded, p.Capacity.SESDay, fmt.Sprintf(
-			"%s %% of %s messages a day, %s recipients each, is %s recipients; SES allows %s in 24 hours: %s are missing",
-			p.Percent, number(p.Traffic.PerDay), number(p.Traffic.RecipientsPerMessage), number(p.SESDayNeeded),
+			"%s %% of %s messages a day, %s each, is %s recipients; SES allows %s in 24 hours: %s are missing",
+			p.Percent, number(p.Traffic.PerDay), recipients(p.Traffic.RecipientsPerMessage), number(p.SESDayNeeded),
 			number(p.Capacity.SESDay), number(p.SESDayNeeded-p.Capacity.SESDay)))
 	}
 }
@@ -133,7 +134,19 @@ func (p *Plan) missing(of string, needed, allowed float64, text string) {
 	p.Missing = append(p.Missing, Shortfall{Of: of, Needed: needed, Allowed: allowed, Text: text})
 }
 
-// number writes at most one decimal.
+func recipients(n float64) string {
+	if n == 1 {
+		return "1 recipient"
+	}
+	return number(n) + " recipients"
+}
+
+// number writes at most one decimal, and thousands apart.
 func number(f float64) string {
-	return strconv.FormatFloat(math.Round(f*10)/10, 'f', -1, 64)
+	s := strconv.FormatFloat(math.Round(f*10)/10, 'f', -1, 64)
+	whole, _, _ := strings.Cut(s, ".")
+	for i := len(whole) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }

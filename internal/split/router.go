@@ -138,33 +138,41 @@ func (r *Router) By() By { return r.cfg.Load().By }
 func (r *Router) Route(env *relay.Envelope, to relay.Address) relay.Decision {
 	cfg := r.cfg.Load()
 	d, share := r.decide(cfg, env, to)
-	if toSES(cfg.bucket(env, to), share) {
+	bucket := cfg.bucket(env, to)
+	switch {
+	case toSES(bucket, share.applied):
 		d.Route = relay.SES
+	case toSES(bucket, share.requested):
+		d.Held = true
 	}
 	return d
 }
 
-// decide returns the share of SES for such mail, and the decision before the
+// shares are the percentages of SES for such mail, without the brake and with it.
+type shares struct{ requested, applied Percent }
+
+// decide returns the shares of SES for such mail, and the decision before the
 // bucket is asked.
-func (r *Router) decide(cfg *settings, env *relay.Envelope, to relay.Address) (relay.Decision, Percent) {
+func (r *Router) decide(cfg *settings, env *relay.Envelope, to relay.Address) (relay.Decision, shares) {
 	now := r.live.Current()
 	applied := now.Applied()
 	d := relay.Decision{Route: relay.Cuenote, Reason: relay.ReasonSplit, Version: now.Version, Step: applied.Tag(), SESOpen: applied > 0}
 	if reason := r.fit(cfg, env, to); reason != "" {
 		d.Reason, d.SESOpen = reason, false
-		return d, 0
+		return d, shares{}
 	}
+	split := shares{now.SESPercent, applied}
 	rule := cfg.rules.first(env, to)
 	if rule == nil {
-		return d, applied
+		return d, split
 	}
 	d.Rule = rule.name
 	if rule.live {
-		return d, applied
+		return d, split
 	}
 	d.Reason = relay.ReasonRule
 	d.SESOpen = d.SESOpen && !rule.pinned()
-	return d, min(rule.share, now.Ceiling) // the brake holds for rules too
+	return d, shares{rule.share, min(rule.share, now.Ceiling)} // the brake holds for rules too
 }
 
 // Explanation is what Explain says.
@@ -172,17 +180,22 @@ type Explanation struct {
 	relay.Decision
 	Share Percent // of such mail that goes to SES
 	Drawn bool    // anew for each transaction; Route is then where more of it goes
+	From  Percent // the least share at which this key goes to SES; 0 where no key decides
 }
 
 // Explain says where a mail would go, without a draw: asked twice, it gives the
 // same answer.
 func (r *Router) Explain(env *relay.Envelope, to relay.Address) Explanation {
 	cfg := r.cfg.Load()
-	d, share := r.decide(cfg, env, to)
+	d, s := r.decide(cfg, env, to)
+	share := s.applied
 	e := Explanation{Decision: d, Share: share, Drawn: cfg.By == ByMessage && share > 0 && share < Full}
 	bucket := Full / 2
 	if cfg.By != ByMessage {
 		bucket = cfg.bucket(env, to)
+		if e.Reason == relay.ReasonSplit {
+			e.From = bucket + 1
+		}
 	}
 	if toSES(bucket, share) {
 		e.Route = relay.SES

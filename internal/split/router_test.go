@@ -127,6 +127,35 @@ func TestDecisionCarriesTheAppliedSplit(t *testing.T) {
 	check("0", 1, false)
 }
 
+// Under the brake mail is held that the requested share would have sent to SES,
+// by the same draw: what the rules keep away, and what the split does not ask
+// for, is not.
+func TestTheBrakeHoldsWhatWasRequested(t *testing.T) {
+	t.Parallel()
+	live := testLive(t, 2500)
+	draw := uint64(0)
+	r, err := NewRouter(live, Config{Identities: []string{"goo.ne.jp"}, Draw: func() uint64 { return draw },
+		Rules: []Rule{{Name: "all", RecipientDomain: "example.com", Route: "ses"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	null := testEnvelope()
+	null.ReversePath = relay.Address{}
+	look := func(what string, env *relay.Envelope, to string, route relay.Route, held bool) {
+		t.Helper()
+		if d := r.Route(env, address(t, to)); d.Route != route || d.Held != held {
+			t.Errorf("%s: %s, held %v", what, d.Route, d.Held)
+		}
+	}
+	look("before", testEnvelope(), "user@example.org", relay.SES, false)
+	must(t)(live.Brake("ops", "bounces"))
+	look("asked for", testEnvelope(), "user@example.org", relay.Cuenote, true)
+	look("asked for by a rule", testEnvelope(), "user@example.com", relay.Cuenote, true)
+	look("no sender", null, "user@example.org", relay.Cuenote, false)
+	draw = 1 << 63
+	look("not asked for", testEnvelope(), "user@example.org", relay.Cuenote, false)
+}
+
 func must(t *testing.T) func(*Snapshot, error) *Snapshot {
 	return func(s *Snapshot, err error) *Snapshot {
 		t.Helper()
@@ -308,15 +337,27 @@ func TestExplainDoesNotDraw(t *testing.T) {
 		drawn bool
 	}{{0, relay.Cuenote, false}, {2500, relay.Cuenote, true}, {7500, relay.SES, true}, {Full, relay.SES, false}} {
 		e := testRouter(t, c.share, Config{Draw: draw}).Explain(testEnvelope(), testRecipient)
-		if e.Route != c.route || e.Drawn != c.drawn || e.Share != c.share || e.Reason != relay.ReasonSplit {
+		if e.Route != c.route || e.Drawn != c.drawn || e.Share != c.share || e.From != 0 || e.Reason != relay.ReasonSplit {
 			t.Errorf("at %s: %+v", c.share, e)
 		}
 	}
 	r := testRouter(t, 5000, Config{By: ByRecipient})
 	for i := range 100 {
 		to := relay.Address{Local: "user" + strings.Repeat("x", i), Domain: "example.org"}
-		if e, d := r.Explain(testEnvelope(), to), r.Route(testEnvelope(), to); e.Decision != d || e.Drawn {
+		e, d := r.Explain(testEnvelope(), to), r.Route(testEnvelope(), to)
+		if e.Decision != d || e.Drawn {
 			t.Fatalf("%+v, but %+v", e, d)
+		}
+		if (e.From > 0) != (e.Reason == relay.ReasonSplit) {
+			t.Fatalf("%+v", e)
+		}
+		if e.From == 0 {
+			continue
+		}
+		for share, want := range map[Percent]relay.Route{e.From: relay.SES, e.From - 1: relay.Cuenote} {
+			if at := testRouter(t, share, Config{By: ByRecipient}).Explain(testEnvelope(), to); at.Route != want {
+				t.Fatalf("on ses from %s, but at %s: %+v", e.From, share, at)
+			}
 		}
 	}
 	null := testEnvelope()

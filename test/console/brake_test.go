@@ -1,8 +1,12 @@
 package console
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -40,7 +44,7 @@ func TestBrakeTakesTwoClicks(t *testing.T) {
 	if now := r.applied(""); now != 30 {
 		t.Errorf("%v %% after the release", now)
 	}
-	p.until(`document.getElementById("release").hidden && document.getElementById("history").textContent.includes("it was a drill")`)
+	p.until(`document.getElementById("braked").hidden && document.getElementById("history").textContent.includes("it was a drill")`)
 	p.quiet()
 }
 
@@ -102,7 +106,7 @@ func TestBrakeByKeyboard(t *testing.T) {
 	r.set(30)
 	p := open(t, r.base())
 	p.live()
-	p.tabTo("brake", 4)
+	p.tabTo("brake", 1)
 	if outline := eval[string](p, `getComputedStyle(document.getElementById("brake")).outlineStyle`); outline != "solid" {
 		t.Errorf("the focus is not seen: outline %s", outline)
 	}
@@ -117,6 +121,76 @@ func TestBrakeByKeyboard(t *testing.T) {
 	p.press(kb.Enter)
 	p.braked(r, "")
 	p.quiet()
+}
+
+// From anywhere in the page one key asks, and another pulls.
+func TestBrakeFromAnywhere(t *testing.T) {
+	t.Parallel()
+	r := demo(t)
+	r.set(30)
+	p := open(t, r.base())
+	p.live()
+	p.fill("id", "an id") // at the end of the page, and a field that takes the key itself
+	alt, shift := int64(chromedp.ModifierAlt), int64(chromedp.ModifierShift)
+	p.key(input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Modifiers: alt | shift, Key: "B", Code: "KeyB", UnmodifiedText: "B", WindowsVirtualKeyCode: 'B'})
+	p.until(`document.activeElement.id === "brake-sure"`)
+	if typed := eval[string](p, `document.getElementById("id").value`); typed != "an id" {
+		t.Errorf("the field has %q", typed)
+	}
+	if now := r.applied(""); now != 30 {
+		t.Fatalf("the first key has pulled it: %v %%", now)
+	}
+	p.press(kb.Enter)
+	p.braked(r, "")
+}
+
+// A press is one step, however long it is or how often it bounces.
+func TestBrakeIsNotPulledByAccident(t *testing.T) {
+	t.Parallel()
+	r := demo(t)
+	r.set(30)
+	p := open(t, r.base())
+	p.live()
+	asked := func(by string) {
+		t.Helper()
+		p.until(`!document.getElementById("brake-ask").hidden`)
+		time.Sleep(500 * time.Millisecond) // for what must not happen
+		if said, now := p.text("brake-said"), r.applied(""); said != "" || now != 30 {
+			t.Fatalf("%s has pulled it: %q, %v %%", by, said, now)
+		}
+		p.press(kb.Escape)
+		p.until(`document.getElementById("brake-ask").hidden`)
+	}
+	for _, key := range []struct {
+		name, text string
+		code       int64
+	}{{"Enter", "\r", 13}, {" ", " ", 32}} {
+		p.run(chromedp.Focus(chromedp.ID("brake")))
+		down := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: key.name, Text: key.text, UnmodifiedText: key.text, WindowsVirtualKeyCode: key.code}
+		p.key(down)
+		again := true
+		for range 5 {
+			held := down
+			held.AutoRepeat = &again
+			p.key(held)
+		}
+		p.key(input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: key.name, WindowsVirtualKeyCode: key.code})
+		asked(fmt.Sprintf("%q held down", key.name))
+	}
+
+	// A double click whose second half hits what has come under the mouse.
+	p.click("brake")
+	p.until(`!document.getElementById("brake-ask").hidden`)
+	at := eval[[]float64](p, `(() => { const b = document.getElementById("brake-sure").getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })()`)
+	p.run(chromedp.MouseClickXY(at[0], at[1], chromedp.ClickCount(2)))
+	asked("a double click")
+}
+
+func (p *page) key(e input.DispatchKeyEventParams) {
+	p.Helper()
+	if _, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, e); err != nil {
+		p.Fatal(err)
+	}
 }
 
 // A brake that the relay cannot answer is tried again, and says what to do.

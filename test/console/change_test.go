@@ -21,7 +21,7 @@ func TestChange(t *testing.T) {
 	p.says("outlook", "At 3 %")
 	p.fill("percent", "25.5")
 	p.says("outlook", "At 25.5 %")
-	p.says("outlook", "SES rate (recipients/s)")
+	p.says("outlook", "SES rate at the peak (recipients/s)")
 
 	// No reason, no question.
 	p.click("plan")
@@ -103,4 +103,44 @@ func TestChangeThatSESCannotCarry(t *testing.T) {
 	p.says("missing", "Lowering is never refused")
 	p.click("apply")
 	p.says("result", "applied 10 %")
+}
+
+// The split is changed without a mouse (TestBrakeByKeyboard pulls the brake).
+// What has the focus is seen on the whole way.
+func TestChangeByKeyboard(t *testing.T) {
+	t.Parallel()
+	r := demo(t)
+	p := open(t, r.base())
+	p.live()
+	p.until(`document.getElementById("tail").rows.length > 0`)
+	p.tabTo("slider", 20)
+	p.seen()
+	for range 3 {
+		p.press(kb.ArrowRight)
+	}
+	p.until(`document.getElementById("percent").value === "3"`)
+	p.tabTo("percent", 1)
+	p.seen()
+	p.press(kb.ArrowUp)
+	p.until(`document.getElementById("slider").value === "3" && document.getElementById("percent").value === "3.01"`)
+	p.says("outlook", "At 3.01 %")
+	p.tabTo("why", 1)
+	p.seen()
+	p.press("by keys" + kb.Enter)
+	p.until(`document.getElementById("confirm").open && document.activeElement.id === "apply"`)
+	p.seen()
+	p.press(kb.Enter)
+	p.says("result", "In force: version 1, requested 3.01 %, applied 3.01 %")
+	p.quiet()
+}
+
+// seen fails when one cannot see what has the focus: no outline, out of the
+// window, or under something else.
+func (p *page) seen() {
+	p.Helper()
+	p.until(`(() => {
+		const e = document.activeElement, b = e.getBoundingClientRect(), s = getComputedStyle(e);
+		const top = document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2);
+		return s.outlineStyle === "solid" && parseFloat(s.outlineWidth) >= 2 && b.top >= 0 && b.bottom <= innerHeight && (top === e || e.contains(top));
+	})()`)
 }

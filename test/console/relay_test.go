@@ -38,7 +38,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	atEnd = append(atEnd, func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "relay")
-	if out, err := exec.Command("go", "build", "-o", path, "sesrelay/cmd/relay").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version=1.0.0", "-o", path, "sesrelay/cmd/relay").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the relay: %w\n%s", err, out)
 	}
 	return path, nil
@@ -68,36 +68,59 @@ func demo(t *testing.T, args ...string) *instance {
 // returns a token of each role. more is appended to the configuration.
 func serve(t *testing.T, more string) (*instance, map[string]string) {
 	t.Helper()
+	h := newHops(t)
+	return h.serve("relay-1", more), h.tokens
+}
+
+// hops are simulated next hops, and the tokens of the relays before them.
+type hops struct {
+	t      *testing.T
+	ses    *simulator.SES
+	cue    *simulator.SMTP
+	tokens map[string]string // by role
+	file   string            // tokens_file
+}
+
+func newHops(t *testing.T) *hops {
+	t.Helper()
+	h := &hops{t: t, tokens: map[string]string{}, file: filepath.Join(t.TempDir(), "tokens")}
 	store := simulator.NewStore(simulator.StoreConfig{})
-	ses, err := simulator.NewSES(simulator.SESConfig{Store: store, ConfigurationSets: []string{"set"}, Credentials: map[string]string{"AKIDTEST": "secret"}, Account: simulator.Account{MaxSendRate: 1000, Max24HourSend: 1e6}})
+	var err error
+	h.ses, err = simulator.NewSES(simulator.SESConfig{Store: store, ConfigurationSets: []string{"set"}, Credentials: map[string]string{"AKIDTEST": "secret"}, Account: simulator.Account{MaxSendRate: 1000, Max24HourSend: 1e6}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { ses.Close() })
-	cuenote, err := simulator.NewSMTP(simulator.SMTPConfig{Store: store})
-	if err != nil {
+	t.Cleanup(func() { h.ses.Close() })
+	if h.cue, err = simulator.NewSMTP(simulator.SMTPConfig{Store: store}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cuenote.Close() })
-	r := &instance{t: t, http: freeAddress(t), smtp: freeAddress(t)}
-	dir, tokens, lines := t.TempDir(), map[string]string{}, ""
+	t.Cleanup(func() { h.cue.Close() })
+	lines := ""
 	for _, role := range []string{"readonly", "admin"} {
 		token, line := newToken(t, role)
-		tokens[role], lines = token, lines+line+"\n"
+		h.tokens[role], lines = token, lines+line+"\n"
 	}
-	write(t, filepath.Join(dir, "tokens"), lines)
-	write(t, filepath.Join(dir, "relay.yaml"), fmt.Sprintf(`hostname: relay-1.goo.ne.jp
+	write(t, h.file, lines)
+	return h
+}
+
+// serve starts a relay before these next hops.
+func (h *hops) serve(name, more string) *instance {
+	h.t.Helper()
+	r := &instance{t: h.t, http: freeAddress(h.t), smtp: freeAddress(h.t)}
+	path := filepath.Join(h.t.TempDir(), "relay.yaml")
+	write(h.t, path, fmt.Sprintf(`hostname: %s.goo.ne.jp
 listeners: [{address: %q, protocol: smtp, tls: none}]
 access: {networks: [127.0.0.0/8]}
 ses: {endpoint: %q, configuration_set: set, identities: [goo.ne.jp]}
 cuenote: {address: %q}
 drain: {grace: 0s}
 admin: {address: %q, tokens_file: %q}
-%s`, r.smtp, ses.URL(), cuenote.Addr(), r.http, filepath.Join(dir, "tokens"), more))
-	r.args = []string{"serve", "--config", filepath.Join(dir, "relay.yaml")}
+%s`, name, r.smtp, h.ses.URL(), h.cue.Addr(), r.http, h.file, more))
+	r.args = []string{"serve", "--config", path}
 	r.start()
-	t.Cleanup(r.stop)
-	return r, tokens
+	h.t.Cleanup(r.stop)
+	return r
 }
 
 func newToken(t *testing.T, role string) (token, line string) {
@@ -187,6 +210,16 @@ func (r *instance) api(method, path, token, body string, headers ...string) (ans
 		r.t.Fatalf("%s %s: %d %s", method, path, res.StatusCode, b)
 	}
 	return answer
+}
+
+// poll asks until it is told yes, with the patience of every test here.
+func poll(yes func() bool) bool {
+	for deadline := time.Now().Add(4 * patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if yes() {
+			return true
+		}
+	}
+	return false
 }
 
 // set moves the split beside the page.

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -82,5 +83,31 @@ func TestAccessible(t *testing.T) {
 			t.Errorf("at %d pixels too wide: %s", width, wide)
 		}
 		look(fmt.Sprintf("%d pixels", width))
+	}
+}
+
+// The document of each language names every state as the page writes it.
+func TestDocumentNamesEveryState(t *testing.T) {
+	t.Parallel()
+	p := open(t, demo(t).base())
+	p.live()
+	for language, file := range map[string]string{"en": "console.md", "ja": "console.ja.md"} {
+		text, err := os.ReadFile("../../docs/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		states := eval[[]string](p, `import("/console/words.js").then(({ words }) => {
+			const w = words[%q];
+			return [w.live, w.polling, w.ready, w.notReady, w.draining, w.closed, w.sharedUp, w.opened("").replace(/[::]\s*$/, ""), w.sharedDown("").split(/[::]/)[0], w.lost("").split(/[,(]/)[0],
+				...[w.brakeIs, w.savedIs, w.phases, w.verdicts, w.guardVerdicts, w.guardStates].flatMap((list) => Object.values(list))];
+		})`, language)
+		if len(states) < 30 {
+			t.Fatalf("only %d states: %v", len(states), states)
+		}
+		for _, state := range states {
+			if !strings.Contains(string(text), "`"+state+"`") {
+				t.Errorf("%s does not name %q", file, state)
+			}
+		}
 	}
 }

@@ -6,7 +6,7 @@
   const words = {
     en: {
       brake: "Back to Cuenote", what: "SES share to 0 % on every instance, at once. Mail under way is finished.",
-      sure: "Yes: everything to Cuenote now", not: "Cancel", busy: "Pulling the brake …",
+      key: "From anywhere: Alt+Shift+B (macOS: Ctrl+Option+B). It asks first.", sure: "Yes: everything to Cuenote now", not: "Cancel", busy: "Pulling the brake …",
       done: (s) => `Done: SES gets ${s.applied} % of new mail. ${reached(s)} of ${s.instances.length} instances apply it.`,
       unsaved: "It is NOT SAVED: a restart would forget it. Look at the disk of state.file.",
       token: "Not done: the relay wants a token. Type one of role admin below, and press again.",
@@ -16,7 +16,7 @@
     },
     ja: {
       brake: "Cuenoteへ戻す", what: "全インスタンスでSESの割合を直ちに0%にします。送信中のメールは完了させます。",
-      sure: "はい、今すぐ全てCuenoteへ", not: "取消", busy: "切り戻しています…",
+      key: "どこからでも Alt+Shift+B(macOSでは Ctrl+Option+B)。実行前に確認します。", sure: "はい、今すぐ全てCuenoteへ", not: "取消", busy: "切り戻しています…",
       done: (s) => `完了:新しいメールのSESへの割合は ${s.applied}% です。${s.instances.length}台中${reached(s)}台に適用済み。`,
       unsaved: "ただし保存できていません。再起動すると失われます。state.file のディスクを確認してください。",
       token: "実行できませんでした:トークンが必要です。下の欄にadmin権限のトークンを入力し、もう一度押してください。",
@@ -35,6 +35,7 @@
 
   function translate() {
     $("brake").textContent = t("brake");
+    $("brake").title = t("key");
     $("brake-what").textContent = t("what");
     $("brake-sure").textContent = t("sure");
     $("brake-not").textContent = t("not");
@@ -102,10 +103,14 @@
 
   $("brake").addEventListener("click", () => ask($("brake-ask").hidden));
   $("brake-not").addEventListener("click", () => ask(false));
+  // One press is one step, however long: a key that is held down, or a double
+  // click that finds the second button under the mouse, does not pull it.
   $("brake-box").addEventListener("keydown", (e) => {
+    if (e.repeat && (e.key === "Enter" || e.key === " ")) e.preventDefault();
     if (e.key === "Escape" && !$("brake-ask").hidden) ask(false);
   });
-  $("brake-sure").addEventListener("click", async () => {
+  $("brake-sure").addEventListener("click", async (e) => {
+    if (e.detail > 1) return;
     ask(false);
     say("", () => t("busy"));
     $("brake-box").setAttribute("aria-busy", "true");

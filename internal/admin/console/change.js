@@ -19,6 +19,9 @@ export function perDay(traffic) {
   return rate > 0 ? { messages: rate * 86400, basis: "rate" } : { messages: null, basis: "none" };
 }
 
+// dayNow is the volume by the newest plan, of whatever share it is.
+export const dayNow = () => perDay(plan && plan.traffic);
+
 const askPlan = (p) => call("GET", "/v1/split/plan?percent=" + encodeURIComponent(p));
 
 function chosen(from, to) {
@@ -51,14 +54,46 @@ async function look(aloud = "off") {
 
 function draw() {
   if (!plan) return;
-  const { messages } = perDay(plan.traffic);
-  const c = plan.capacity;
-  const needs = (what, needed, allowed, unlimited) => element("li", t("needs")(t(what), count(needed), unlimited ? t("unlimited") : allowed ? count(allowed) : t("unknown")), plan.missing.some((m) => m.of === what.replace(/[A-Z]/, (x) => "_" + x.toLowerCase())) ? "critical" : "");
-  const list = document.createElement("ul");
-  list.append(needs("sesRate", plan.ses_rate_needed, c.ses_rate, false), needs("sesDay", plan.ses_day_needed, c.ses_day, c.ses_day < 0), needs("cuenoteRate", plan.cuenote_rate_needed, c.cuenote_rate, c.cuenote_rate === 0));
-  $("outlook").replaceChildren(element("p", t("outlook")(plan.percent, messages === null ? null : messages * plan.percent / 100)), list,
-    plan.missing.length ? element("p", t("lacks") + " " + plan.missing.map((m) => m.text).join("; "), "warning") : element("p", plan.unknown.length ? plan.unknown.join("; ") : t("fits"), plan.unknown.length ? "note" : "good"));
+  const day = perDay(plan.traffic), list = document.createElement("ul");
+  list.append(...needs(plan, day).map((n) => element("li", t("needs")(t(n.what), neededText(n), allowedText(n)), n.short ? "critical" : "")));
+  $("outlook").replaceChildren(element("p", t("outlook")(plan.percent, day.messages === null ? null : day.messages * plan.percent / 100, day.basis)), list, verdict(plan));
 }
+
+// needs is what each limit has to carry. What nobody has measured is not 0:
+// needed and allowed are null then. A day that is only reckoned from the last
+// minute is said to be so. short is what the relay, or that reckoning, finds
+// too little.
+export function needs(p, day) {
+  const share = p.percent / 100, c = p.capacity;
+  const row = (what, of, known, needed, allowed) => ({ what, needed: known ? needed : null, allowed, reckoned: false, short: p.missing.some((m) => m.of === of) });
+  const peak = p.traffic.peak_per_minute > 0, whole = p.traffic.per_day > 0;
+  const rows = [row("sesRate", "ses_rate", share === 0 || peak, p.ses_rate_needed, c.ses_rate || null),
+    row("sesDay", "ses_day", share === 0 || whole, p.ses_day_needed, c.ses_day < 0 ? Infinity : c.ses_day || null),
+    row("cuenoteRate", "cuenote_rate", share === 1 || peak, p.cuenote_rate_needed, c.cuenote_rate || Infinity)];
+  if (rows[1].needed === null && day.basis === "rate") {
+    const needed = day.messages * share * Math.max(1, p.traffic.recipients_per_message);
+    Object.assign(rows[1], { needed, reckoned: true, short: rows[1].short || c.ses_day > 0 && needed > c.ses_day });
+  }
+  return rows;
+}
+
+const neededText = (n) => n.needed === null ? t("needUnknown") : n.reckoned ? t("reckoned")(count(n.needed)) : t("needed")(count(n.needed));
+const allowedText = (n) => n.allowed === null ? t("allowedUnknown") : n.allowed === Infinity ? t(n.what === "cuenoteRate" ? "noLimitSet" : "unlimited") : t("available")(count(n.allowed));
+
+// verdict says what the plan comes to. Nothing is promised that nobody knows.
+function verdict(p) {
+  if (p.missing.length) return element("p", t("lacks") + " " + p.missing.map((m) => m.text).join("; "), "critical");
+  const open = unknowns(p);
+  return open.length ? element("p", t("notKnown") + " " + open.join("; "), "warning") : element("p", fits(p), "good");
+}
+
+// unknowns are in the words of the API. It has none for 0 %, where SES needs
+// nothing and nobody knows of Cuenote.
+function unknowns(p) {
+  return p.percent === 0 && !(p.traffic.peak_per_minute > 0) ? [...p.unknown, t("cuenoteUnknown")] : p.unknown;
+}
+
+const fits = (p) => p.capacity.cuenote_rate > 0 ? t("fits") : t("fitsSES");
 
 async function ask(e) {
   e.preventDefault();
@@ -67,8 +102,9 @@ async function ask(e) {
   let p = null, bad = [];
   try {
     p = await askPlan(wanted);
-    bad = [...p.missing.map((m) => m.text), ...p.unknown];
-    if (!bad.length) bad = [t("fits")];
+    const sesDay = needs(p, perDay(p.traffic))[1];
+    bad = [...sesDay.reckoned && sesDay.short ? [t("dayShort")(sesDay.needed, sesDay.allowed)] : [], ...p.missing.map((m) => m.text), ...unknowns(p)];
+    if (!bad.length) bad = [fits(p)];
   } catch (problem) {
     if (wanted > now.requested) return result("critical", t("noPlan")(say(problem)) + " " + t("planFirst"));
     bad = [t("noPlan")(say(problem)) + " " + t("lowering")];
@@ -98,7 +134,7 @@ export function effectLines(from, to, day, brake) {
 
 function askRelease() {
   const now = state.status.split;
-  const day = perDay(plan && plan.traffic);
+  const day = dayNow();
   confirm({
     title: t("releaseTitle"), lines: effectLines(now.applied, now.requested, day, null), ok: t("releaseDo"), reason: true,
     run: async ({ reason }) => inForce(await call("DELETE", "/v1/brake", { reason, brakes: now.brakes }, { "If-Match": `"${now.version}"` })),
@@ -121,7 +157,8 @@ function show() {
   $("may-look").hidden = mayChange();
   for (const id of ["slider", "percent", "why", "plan", "release"]) $(id).disabled = !mayChange() || !s;
   if (!s) return;
-  $("release").hidden = !s.split.brake;
+  $("braked").hidden = !s.split.brake;
+  put($("brake-state"), s.split.brake ? t("brakeOn")(s.split.brake) : "");
   if (!touched && document.activeElement !== $("percent") && document.activeElement !== $("slider")) {
     const before = $("percent").value;
     $("percent").value = $("slider").value = s.split.requested;

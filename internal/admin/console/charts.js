@@ -1,6 +1,6 @@
 // Live charts, drawn with uPlot (uplot/). They keep what they have across a
 // restart of the relay: a time without figures is a gap.
-import { clock } from "./format.js";
+import { clock, minute } from "./format.js";
 import { limited } from "./quota.js";
 import { $, element, hear, state, t } from "./page.js";
 
@@ -85,7 +85,7 @@ function make(c) {
   return new uPlot({
     width: Math.max(160, area.clientWidth), height, cursor: { sync: { key: "relay" }, drag: { x: false, y: false } }, legend: { live: true },
     scales: { x: { time: true, auto: false }, y: { range: (u, min, max) => range(c, min, max) } },
-    axes: [{ ...axis, values: (u, list) => list.map((v) => clock(new Date(v * 1000)).replace(/:\d\d( |$)/, "$1")) }, { ...axis, size: 56, values: (u, list) => list.map(brief) }],
+    axes: [{ ...axis, space: 60, values: (u, list, axis, space, step) => list.map((v) => (step < 60 ? clock : minute)(new Date(v * 1000))) }, { ...axis, size: 56, values: (u, list) => list.map(brief) }],
     series: [{ label: t("atTime"), value: (u, v) => v === null ? "–" : clock(new Date(v * 1000)) },
       ...c.lines.map((l) => ({ label: labelOf(l), stroke: css(l.color), width: 2, dash: l.dash ? [6, 4] : undefined, points: { show: false }, spanGaps: false, value: (u, v) => short(v) }))],
   }, [times, ...c.lines.map((l) => values[l.key])], area);
@@ -104,6 +104,7 @@ function again() {
   for (const id of Object.keys(plots)) { plots[id].destroy(); delete plots[id]; }
   for (const id of ["charts", "quota-charts"]) $(id).replaceChildren();
   draw();
+  resize(); // the first of a row was made while it had the row for itself
 }
 
 function resize() {

@@ -53,7 +53,15 @@ async function submit(e) {
 
 function fail(text) { $("confirm-error").textContent = text; }
 
+// below keeps the dialogs below the head, which is as high as what the brake
+// asks or has said.
+function below() {
+  const head = document.querySelector("header");
+  new ResizeObserver(() => document.documentElement.style.setProperty("--head", head.offsetHeight + "px")).observe(head);
+}
+
 export function start() {
+  below();
   $("confirm-form").addEventListener("submit", submit);
   $("cancel").addEventListener("click", () => close());
   document.addEventListener("keydown", (e) => {

@@ -1,5 +1,5 @@
 // Alarms, next hops, instances and states.
-import { count, ms, percent, when } from "./format.js";
+import { clock, count, ms, percent, when } from "./format.js";
 import { $, element, hear, put, row, state, t } from "./page.js";
 import { guardState } from "./rollout.js";
 
@@ -7,14 +7,17 @@ function show() {
   const s = state.status;
   if (!s) return;
   put($("instance"), s.instance + " " + s.version);
-  alarms(s.alarms);
+  alarms(s);
   hops(s.upstreams);
   instances(s.split, s.instance);
   states(s);
 }
 
-function alarms(list) {
-  const all = list.length ? list : [{ level: "quiet", text: t("calm") }];
+// alarms are the relay's. Without a connection nobody knows whether there are
+// more, and "no alarms" would be a lie.
+function alarms(s) {
+  const lost = state.link === "lost";
+  const all = lost ? [{ level: "critical", text: t("lostAlarm")(clock(new Date(s.now))) }, ...s.alarms] : s.alarms.length ? s.alarms : [{ level: "quiet", text: t("calm") }];
   const text = JSON.stringify([document.documentElement.lang, all.map((a) => [a.level, a.text])]);
   if ($("alarms").dataset.text === text) return; // a screen reader says it once
   $("alarms").dataset.text = text;
@@ -29,8 +32,8 @@ function hops(list) {
   $("upstreams").replaceChildren();
   for (const u of list) {
     const bad = u.success !== null && u.success < 95, open = u.breaker !== "closed";
-    row($("upstreams"), [[u.name, u.name], [u.rate.toFixed(1), "n"], [percent(u.success), "n" + (bad ? " critical" : "")], [ms(u.p50_ms), "n"], [ms(u.p99_ms), "n"],
-      [count(u.in_flight), "n"], [open ? t("opened")(u.breaker_reason) : t("closed"), open ? "critical" : "good"]]);
+    row($("upstreams"), [[u.name, u.name], [u.rate.toFixed(1), "n"], [percent(u.success), "n" + (bad ? " critical" : "")], [ms(u.p50_ms), "n spare"], [ms(u.p99_ms), "n"],
+      [count(u.in_flight), "n spare"], [open ? t("opened")(u.breaker_reason) : t("closed"), open ? "critical" : "good"]]);
   }
 }
 
@@ -39,7 +42,7 @@ function instances(sp, here) {
   put($("instances"), t("instances")(sp.instances.filter((i) => !late(i)).length, sp.instances.length, sp.version));
   $("instance-rows").replaceChildren();
   for (const i of sp.instances) {
-    row($("instance-rows"), [[i.id + (i.id === here ? ` (${t("thisOne")})` : "")], [count(i.version), "n"], [percent(i.applied), "n"], [t(late(i) ? "behind" : "upToDate"), late(i) ? "critical" : "good"]]);
+    row($("instance-rows"), [[i.id + (i.id === here ? ` (${t("thisOne")})` : ""), "who"], [count(i.version), "n"], [percent(i.applied), "n"], [t(late(i) ? "behind" : "upToDate"), late(i) ? "critical" : "good"]]);
   }
 }
 
@@ -67,5 +70,5 @@ function states(s) {
 }
 
 export function start() {
-  for (const event of ["status", "language"]) hear(event, show);
+  for (const event of ["status", "link", "language"]) hear(event, show);
 }

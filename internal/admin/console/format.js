@@ -1,13 +1,25 @@
 // How figures and times are written. The language is the document's.
 const lang = () => document.documentElement.lang || "en";
 
+const two = (n) => String(n).padStart(2, "0");
+
+// Times are the browser's, of 24 hours, in both languages: 6:09 is not asked
+// "morning or evening?" at night, and a date is not 3/4 and 4/3.
+export const minute = (d) => two(d.getHours()) + ":" + two(d.getMinutes());
+export const clock = (d) => minute(d) + ":" + two(d.getSeconds());
+const date = (d) => d.getFullYear() + "-" + two(d.getMonth() + 1) + "-" + two(d.getDate());
+
 // when writes an instant: the time alone when it is of today.
 export function when(s) {
   const d = new Date(s);
-  return d.toDateString() === new Date().toDateString() ? d.toLocaleTimeString(lang()) : d.toLocaleString(lang());
+  return (d.toDateString() === new Date().toDateString() ? "" : date(d) + " ") + clock(d);
 }
 
-export function clock(d) { return d.toLocaleTimeString(lang()); }
+// zone is how far the browser's clock is from UTC, in which the log is written.
+export function zone() {
+  const ahead = -new Date().getTimezoneOffset(), off = Math.abs(ahead);
+  return "UTC" + (ahead < 0 ? "−" : "+") + two(Math.floor(off / 60)) + ":" + two(off % 60);
+}
 
 // percent writes at most two digits after the point; no figure is a dash.
 export function percent(v) { return v === null || v === undefined ? "–" : Math.round(v * 100) / 100 + " %"; }

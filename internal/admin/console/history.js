@@ -18,16 +18,21 @@ async function look() {
     draw();
   } catch (p) {
     seen = ""; // asked for again with the next status
-    const td = row($("history"), [[t("noHistory")(say(p))]]).cells[0];
-    td.colSpan = 5;
-    $("history").replaceChildren(td.parentElement);
+    sentence(t("noHistory")(say(p)));
   }
+}
+
+// sentence writes one in place of the rows.
+function sentence(text) {
+  $("history").replaceChildren();
+  row($("history"), [[text, "text"]]).cells[0].colSpan = 5;
 }
 
 function draw() {
   $("history").replaceChildren();
+  if (!changes.length) return sentence(t("noChanges"));
   for (const c of changes.slice(0, shown)) {
-    row($("history"), [[element("time", when(c.at))], [named("actions", c.action)], [`${percent(c.before)} → ${percent(c.after)}`, "n"], [c.who], [c.reason, "text"]]);
+    row($("history"), [[element("time", when(c.at))], [named("actions", c.action)], [`${percent(c.before)} → ${percent(c.after)}`, "n"], [c.who, "who"], [c.reason, "text"]]);
   }
 }
 

@@ -5,7 +5,7 @@ import * as change from "./change.js";
 import * as charts from "./charts.js";
 import * as dialog from "./dialog.js";
 import * as fleet from "./fleet.js";
-import { clock } from "./format.js";
+import { clock, zone } from "./format.js";
 import * as history from "./history.js";
 import { $, hear, language, put, speak, state, t, tell } from "./page.js";
 import * as quota from "./quota.js";
@@ -58,6 +58,7 @@ function wire() {
     e.preventDefault();
     useToken($("token").value.trim());
     $("token").value = "";
+    put($("brake-said"), ""); // that a token was missing
     follow(login);
   });
   $("other-token").addEventListener("click", () => { stop(); state.caller = null; login({}); caller(); });
@@ -71,7 +72,7 @@ hear("status", status);
 hear("status", link);
 hear("caller", (c) => { state.caller = c; caller(); });
 hear("link", link);
-hear("language", () => { link(); caller(); });
+hear("language", () => { link(); caller(); put($("zone"), t("zone")(zone())); });
 for (const start of [wire, dialog.start, split.start, change.start, history.start, rollout.start, quota.start, fleet.start, tail.start, charts.start]) {
   try { start(); } catch (e) { console.error(e); }
 }

@@ -1,5 +1,5 @@
 // SES's sending quota, and when it will be used up.
-import { clock, count, span } from "./format.js";
+import { count, span, when } from "./format.js";
 import { $, hear, put, state, t } from "./page.js";
 
 const unlimitedRate = 800000; // what the relay writes for "no limit"
@@ -47,7 +47,7 @@ function dayText(q) {
   const rate = mean();
   if (rate < 0.05) return t("dayIdle");
   const left = forecast(q.day_max, q.day_used, rate);
-  return left === null ? t("dayNever")(rate) : t("dayOut")(left, clock(new Date(Date.now() + left * 1000)), rate);
+  return left === null ? t("dayNever")(rate) : t("dayOut")(left, when(Date.now() + left * 1000), rate);
 }
 
 function dayKind(q) {

@@ -1,7 +1,7 @@
 // The rollout: its steps, what gate and guard see against their limits, and the
 // orders. It is asked for every few seconds; it is not in the event stream.
 import { call, say } from "./api.js";
-import { effectLines, perDay } from "./change.js";
+import { dayNow, effectLines } from "./change.js";
 import { confirm } from "./dialog.js";
 import { count, goSpan, percent, span, when } from "./format.js";
 import { $, element, hear, mayChange, named, put, row, state, t, tell } from "./page.js";
@@ -49,14 +49,15 @@ function show() {
   put($("hold"), v.hold ? `${when(v.hold.at)} ${v.hold.by}: ${v.hold.reason}` : "");
   $("steps").replaceChildren(...v.steps.map(step));
   showOrders(v);
-  judged("gate", v.gate);
-  $("gate-reasons").replaceChildren(...v.gate.reasons.map((r) => element("li", r)));
-  judged("guard", v.guard);
+  judged("gate", v.gate, "verdicts");
+  $("gate-reasons").replaceChildren(...(v.step < 0 ? [t("noStep")] : v.gate.reasons).map((r) => element("li", r)));
+  $("gate-verdict").hidden = v.step < 0;
+  judged("guard", v.guard, "guardVerdicts");
   badge("guard-verdict", guardState(v.guard), !v.guard.armed ? "warning" : v.guard.verdict === "rollback" ? "critical" : "good");
   put($("trips"), t("trips")(v.guard.trips, v.guard.last_trip));
   $("decisions").replaceChildren();
   for (const d of v.decisions.slice(0, 20)) {
-    row($("decisions"), [[when(d.at)], [named("actions", d.action)], [`${percent(d.from)} → ${percent(d.to)}`, "n"], [d.who], [d.reason, "text"]]);
+    row($("decisions"), [[when(d.at)], [named("actions", d.action)], [`${percent(d.from)} → ${percent(d.to)}`, "n"], [d.who, "who"], [d.reason, "text"]]);
   }
 }
 
@@ -81,12 +82,14 @@ function showOrders(v) {
   });
 }
 
-function judged(id, j) {
-  badge(id + "-verdict", named("verdicts", j.verdict), kind(j.verdict));
+// judged shows one judge's table. What holds a gate is no more than a guard that
+// has too few messages for a verdict: each has words of its own.
+function judged(id, j, verdicts) {
+  badge(id + "-verdict", named(verdicts, j.verdict), kind(j.verdict));
   $(id).replaceChildren();
   for (const c of j.criteria) {
     row($(id), [[named("criteria", c.name)], [figure(c.value, c.unit), "n " + kind(c.verdict)], [`${t(rises(c.name) ? "rising" : "falling")} ${figure(c.limit, c.unit)}`, "n"],
-      [count(c.sample), "n"], [named("verdicts", c.verdict), kind(c.verdict)]]).title = c.text;
+      [count(c.sample), "n spare"], [named(verdicts, c.verdict), kind(c.verdict)]]).title = c.text;
   }
 }
 
@@ -100,7 +103,7 @@ function ask(action) {
   const to = { start: share(v, -1), promote: share(v, v.step), abort: 0 }[action];
   const lines = [t("orderEffect")[action]];
   if (action === "promote" && to === undefined) lines.push(t("completes"));
-  else if (to !== undefined) lines.push(...effectLines(now.applied, to, perDay(null), null));
+  else if (to !== undefined) lines.push(...effectLines(now.applied, to, dayNow(), null));
   const waits = action === "promote" && v.gate.verdict !== "pass";
   confirm({
     title: t("orderTitle")[action], lines, bad: waits ? [t("gateNow")(v.gate.reasons.join("; "))] : [], ok: t("orderDo")[action],

@@ -2,6 +2,8 @@
 import { count, percent } from "./format.js";
 import { $, hear, named, put, row, state, t } from "./page.js";
 
+const reach = 5 * 60000; // milliseconds that eligible and effective cover
+
 // Reasons that stand before the draw: their mail would have gone to SES only in
 // the share that is applied. The others took mail that was meant for SES.
 const beforeDraw = ["null_sender", "smtputf8", "local_part", "identity", "domain", "rule"];
@@ -19,8 +21,6 @@ function show() {
   width("funnel-eligible", sp.eligible);
   width("funnel-effective", sp.effective);
   put($("changed"), t("changed")(sp));
-  $("brake-state").hidden = !sp.brake;
-  put($("brake-state"), sp.brake ? t("brakeOn")(sp.brake) : "");
   difference(sp, s.reasons);
 }
 
@@ -29,13 +29,27 @@ function width(id, p) { $(id).style.width = Math.min(100, p || 0) + "%"; }
 
 function difference(sp, reasons) {
   const all = reasons.reduce((sum, r) => sum + r.messages, 0);
-  const known = sp.effective !== null && all > 0;
-  const d = known ? sp.effective - sp.requested : 0;
-  put($("difference"), !known ? t("noMail") : Math.abs(d) < chance(sp.requested, all) ? t("noDifference")(sp.requested, sp.effective) : t("differs")(sp.requested, sp.effective, d));
+  put($("difference"), sentence(sp, all));
+  put($("settling"), all ? settling(sp, new Date(state.status.now)) : "");
   $("reasons").replaceChildren();
   for (const r of reasons) {
-    row($("reasons"), [[named("reasons", r.reason)], [r.upstream, r.upstream], [count(r.messages), "n"], [percent(100 * r.messages / all), "n"], [effect(r, all, sp.applied), "n"]]);
+    row($("reasons"), [[named("reasons", r.reason), "text"], [r.upstream, r.upstream], [count(r.messages), "n"], [percent(100 * r.messages / all), "n"], [effect(r, all, sp.applied), "n"]]);
   }
+}
+
+function sentence(sp, all) {
+  if (all === 0) return t("noMail");
+  if (sp.effective === null) return t("noneAccepted")(all);
+  const d = sp.effective - sp.requested;
+  const text = Math.abs(d) < chance(sp.requested, all) ? t("noDifference")(sp.requested, sp.effective) : t("differs")(sp.requested, sp.effective, d);
+  return text + (sp.applied < sp.requested ? " " + t("brakeTakes")(sp.requested, sp.applied) : "");
+}
+
+// settling says that the window reaches back before the last change: whoever has
+// just pulled the brake must not read the old share as the new one.
+function settling(sp, now) {
+  const last = Math.max(sp.version > 0 ? new Date(sp.changed_at) : 0, sp.brake ? new Date(sp.brake.at) : 0);
+  return now - last < reach ? t("settling")(last, last + reach) : "";
 }
 
 // chance is how far an even draw lies from its percentage, three deviations.

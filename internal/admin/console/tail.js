@@ -22,9 +22,10 @@ function draw() {
   const focused = document.activeElement?.dataset?.trace;
   const list = records.filter((r) => !$("only-failures").checked || !fine(r)).slice(0, shown);
   $("tail").replaceChildren();
+  if (!list.length) row($("tail"), [[records.length ? t("noFailures")(records.length) : t("noTail")]]).cells[0].colSpan = 8;
   for (const r of list) {
     row($("tail"), [[clock(new Date(r.ended))], [idButton(r.id)], [r.route, r.route], [named("results", r.result), fine(r) ? "good" : "critical"],
-      [named("reasons", r.reason) + (r.rule ? ": " + r.rule : "")], [r.from || "<>"], [r.to.slice(0, 2).join(", ") + (r.to.length > 2 ? " +" + (r.to.length - 2) : "")], [r.duration_ms.toFixed(0), "n"]]);
+      [named("reasons", r.reason) + (r.rule ? ": " + r.rule : "")], [r.from || "<>", "address"], [r.to.slice(0, 2).join(", ") + (r.to.length > 2 ? " +" + (r.to.length - 2) : ""), "address"], [r.duration_ms.toFixed(0), "n"]]);
   }
   if (focused) $("tail").querySelector(`[data-trace="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   put($("skipped"), skipped ? t("skipped")(skipped) : "");
@@ -90,6 +91,7 @@ function hold() {
 
 export function start() {
   hear("transactions", add);
+  hear("status", () => { if (!records.length) draw(); });
   hear("language", () => { draw(); $("hold-tail").textContent = t(held ? "goTail" : "holdTail"); });
   $("tail").addEventListener("click", (e) => { if (e.target.dataset.trace) trace(e.target.dataset.trace); });
   $("only-failures").addEventListener("change", draw);
