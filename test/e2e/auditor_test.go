@@ -69,6 +69,13 @@ func (a *auditor) waiting() int {
 	return len(a.mails) - len(a.told)
 }
 
+// numbered is how many mails there are so far.
+func (a *auditor) numbered() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.mails)
+}
+
 // judge is the audit: of what was acknowledged everything is there, and of what
 // was refused for good nothing. It returns the copies beyond the first, and how
 // many mails were refused.
@@ -121,8 +128,9 @@ type strictClient struct {
 	to   int // index of the relay
 }
 
-// keepOn submits new mails until feed ends, and retries what it has until ctx does.
-func (c *strictClient) keepOn(ctx, feed context.Context, every time.Duration) {
+// keepOn submits new mails until feed ends, and retries what it has until ctx
+// does. pace waits until the next attempt is due.
+func (c *strictClient) keepOn(ctx, feed context.Context, pace func(context.Context)) {
 	defer c.hangUp()
 	var mine []*corpusMail // deferred
 	for ctx.Err() == nil {
@@ -139,7 +147,7 @@ func (c *strictClient) keepOn(ctx, feed context.Context, every time.Duration) {
 			mine = append(mine, m)
 			wait(ctx, c.pause/2+rand.N(c.pause))
 		}
-		wait(ctx, every)
+		pace(ctx)
 	}
 }
 
@@ -268,14 +276,19 @@ func (c *strictClient) hangUp() {
 }
 
 // load runs clients until feed ends, and then until all their mail is gone or
-// patience is over.
+// patience is over. Each waits for a time between two attempts.
 func (a *auditor) load(feed context.Context, clients int, every, patience time.Duration, relays func() []string) *sync.WaitGroup {
+	return a.loadAt(feed, clients, func(ctx context.Context) { wait(ctx, every) }, patience, relays)
+}
+
+// loadAt is load with a pace of one's own.
+func (a *auditor) loadAt(feed context.Context, clients int, pace func(context.Context), patience time.Duration, relays func() []string) *sync.WaitGroup {
 	ctx, cancel := context.WithCancel(context.Background())
 	context.AfterFunc(feed, func() { time.AfterFunc(patience, cancel) })
 	var wg sync.WaitGroup
 	for i := range clients {
 		c := &strictClient{a: a, relays: relays, rnd: rand.New(rand.NewPCG(uint64(i), 1)), patience: 130 * time.Second, pause: 150 * time.Millisecond, to: i}
-		wg.Go(func() { c.keepOn(ctx, feed, every) })
+		wg.Go(func() { c.keepOn(ctx, feed, pace) })
 	}
 	return &wg
 }

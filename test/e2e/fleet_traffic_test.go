@@ -27,6 +27,7 @@ type traffic struct {
 	ways     map[string]int // "ses", "cuenote", or the code of a reply that was no 250
 	by       map[string]int // mails accepted, by address
 	failed   []string       // mails that nobody took
+	slowest  time.Duration  // attempt that ended at SES
 
 	stop      context.CancelFunc
 	senders   sync.WaitGroup
@@ -35,12 +36,17 @@ type traffic struct {
 	mayDouble int          // mails that a killed instance had claimed without Redis
 	leave     atomic.Bool  // mail that is not taken now is left
 	left      atomic.Int64 // so much was
+	waiting   atomic.Int64 // mails that are started and not accepted
 }
 
-// retries is how often a mail is sent again, retryPause apart.
+// A mail is sent again until patience ends: after retryPause at first, and ever
+// less often, up to retryMost. No mail is started while mostWaiting are: a machine
+// with too much to do would have ever more.
 const (
-	retries    = 60
-	retryPause = 500 * time.Millisecond
+	retryPatience = 90 * time.Second
+	retryPause    = 500 * time.Millisecond
+	retryMost     = 4 * time.Second
+	mostWaiting   = 1000
 )
 
 // flow starts traffic; the caller ends it with over.
@@ -71,7 +77,14 @@ func (w *traffic) pace(ctx context.Context, i int) {
 			last = now
 		}
 		for ; due >= 1; due-- {
-			w.senders.Go(func() { w.send(i) })
+			if w.waiting.Add(1) > mostWaiting {
+				w.waiting.Add(-1)
+				continue
+			}
+			w.senders.Go(func() {
+				defer w.waiting.Add(-1)
+				w.send(i)
+			})
 		}
 	}
 }
@@ -80,7 +93,8 @@ func (w *traffic) pace(ctx context.Context, i int) {
 func (w *traffic) send(i int) {
 	m := plainMail(fmt.Sprintf("%s%d", w.prefix, w.number.Add(1)))
 	var reply string
-	for try := range retries {
+	pause := retryPause
+	for try, began := 0, time.Now(); time.Since(began) < retryPatience; try++ {
 		reply = w.attempt(w.addrs[(i+try)%len(w.addrs)], m)
 		if strings.HasPrefix(reply, "250 ") {
 			return
@@ -92,7 +106,8 @@ func (w *traffic) send(i int) {
 			w.left.Add(1)
 			return
 		}
-		time.Sleep(retryPause)
+		time.Sleep(pause)
+		pause = min(retryMost, pause*5/4)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,7 +115,9 @@ func (w *traffic) send(i int) {
 }
 
 func (w *traffic) attempt(addr string, m *corpusMail) string {
+	began := time.Now()
 	reply, err := w.exchange(addr, m)
+	took := time.Since(began)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -116,6 +133,7 @@ func (w *traffic) attempt(addr string, m *corpusMail) string {
 	way := "cuenote"
 	if strings.Contains(reply, "accepted by ses") {
 		way = "ses"
+		w.slowest = max(w.slowest, took)
 	}
 	w.ways[way]++
 	return reply
@@ -150,12 +168,17 @@ func (w *traffic) connection(addr string) (*wire, error) {
 	return newWire(addr)
 }
 
-// over ends the traffic, waits for the last answer, and fails the test for mail
+// end stops the traffic and waits for the last answer.
+func (w *traffic) end() {
+	w.stop()
+	w.senders.Wait()
+}
+
+// over ends the traffic, and fails the test for mail
 // that nobody took, that is lost or that arrived twice.
 func (w *traffic) over(t *testing.T, h *hops) {
 	t.Helper()
-	w.stop()
-	w.senders.Wait()
+	w.end()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, list := range w.idle {
@@ -225,8 +248,12 @@ func (c *wire) send(m *corpusMail) (string, error) {
 	}
 	if !strings.HasPrefix(replies[2], "354") {
 		for _, r := range replies {
-			if !strings.HasPrefix(r, "250") {
+			switch {
+			case strings.HasPrefix(r, "421"):
 				return r, nil
+			case !strings.HasPrefix(r, "250"):
+				_, err = c.ask("RSET\r\n", 1) // the transaction may be open still (RFC 5321 section 4.1.1.5)
+				return r, err
 			}
 		}
 	}

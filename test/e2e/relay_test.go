@@ -64,6 +64,11 @@ func binary(t *testing.T, plain bool) string {
 	if plain {
 		build = binaries.plain
 	}
+	return built(t, build)
+}
+
+func built(t *testing.T, build func() (string, error)) string {
+	t.Helper()
 	path, err := build()
 	if err != nil {
 		t.Fatal(err)
@@ -82,8 +87,18 @@ type relayOptions struct {
 	set     settings // further keys
 	plain   bool     // without the race detector
 	env     []string // further environment
+	clock   *clock   // its own wall clock; nil = the machine's
+	enter   []string // what the command line of the process begins with
 
 	descriptors int // files that it may have open; 0 = as this process
+}
+
+func (o *relayOptions) binary(t *testing.T) string {
+	t.Helper()
+	if o.clock != nil {
+		return built(t, clockRelay)
+	}
+	return binary(t, o.plain)
 }
 
 // relayProcess is a running `relay serve`.
@@ -149,12 +164,15 @@ func launchRelay(t *testing.T, o relayOptions) *relayProcess {
 	if o.admin == "" {
 		o.admin = freePort(t)
 	}
-	r := &relayProcess{binary: binary(t, o.plain), smtp: o.smtp, admin: o.admin, options: o, config: filepath.Join(t.TempDir(), "relay.yaml")}
+	r := &relayProcess{binary: o.binary(t), smtp: o.smtp, admin: o.admin, options: o, config: filepath.Join(t.TempDir(), "relay.yaml")}
 	write(t, r.config, o.settings().yaml())
 	cmd := r.command("serve", "--config", r.config)
 	if o.descriptors > 0 {
 		cmd.Args = []string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, o.descriptors), r.binary, "serve", "--config", r.config}
 		cmd.Path = "/bin/sh"
+	}
+	if o.enter != nil {
+		cmd.Args, cmd.Path = append(o.enter[:len(o.enter):len(o.enter)], cmd.Args...), program(t, o.enter[0])
 	}
 	r.process = startCommand(t, cmd)
 	return r
@@ -217,6 +235,9 @@ func (r *relayProcess) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(r.binary, args...)
 	cmd.Env = append(os.Environ(), "RELAY_API=http://"+r.admin, "RELAY_TOKEN="+r.token,
 		"AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true", "NO_COLOR=1")
+	if c := r.options.clock; c != nil {
+		cmd.Env = append(cmd.Env, "TEST_CLOCK="+c.path)
+	}
 	cmd.Env = append(cmd.Env, r.options.env...)
 	return cmd
 }

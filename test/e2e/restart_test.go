@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,21 +115,21 @@ func TestStateFileSurvivesKill(t *testing.T) {
 	like(t, "at 100 %", deliver(t, s.relay.smtp, plainMail("hundred")), bySES)
 }
 
-// ownDeferral is what Postfix says when no server has said anything about the
-// mail: it found a cached connection closed and had tried the other address by
-// another cached one. It is rare, and the mail goes out with the next queue run.
-var ownDeferral = regexp.MustCompile(`relay=none, .* status=deferred \(server unavailable or unable to receive mail\)`)
-
 // TestDrainUnderLoad stops one of two relays while Postfix delivers through
-// both: nothing bounces, and what Postfix deferred is explained by its log.
+// both: every mail is sent at its first attempt.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	h := startHops(t)
 	h.slow()
 	o := relayOptions{ses: h.ses.URL(), cuenote: h.cuenote.Addr(), percent: "50"}
-	a, b := startRelay(t, o), startRelay(t, o)
+	at := func(i int) relayOptions { // to Postfix two ports of one address are one relay
+		one := o
+		one.smtp = apart(t, i)
+		return one
+	}
+	a, b := startRelay(t, at(0)), startRelay(t, at(1))
 	p := startPostfix(t, bracketed(a.smtp)+", "+bracketed(b.smtp), "default_destination_concurrency_limit = 20",
-		"smtp_connection_cache_on_demand = yes", "smtp_connection_cache_destinations = [127.0.0.1]", "smtp_connection_reuse_time_limit = 60s")
+		"smtp_connection_cache_on_demand = yes", "smtp_connection_cache_destinations = 127.0.0.2, 127.0.0.3", "smtp_connection_reuse_time_limit = 60s")
 	mails := numbered("drain", 600)
 	submitted := make(chan struct{})
 	go func() {
@@ -157,9 +156,8 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 	status := p.statuses(t)
 	t.Logf("drain in %v, Postfix: %v", took.Round(time.Millisecond), status)
-	explained := len(ownDeferral.FindAllString(p.logged(t), -1))
-	if status["bounced"] > 0 || status["deferred"] > explained || explained > 5 {
-		t.Errorf("%d bounced, %d deferred, %d of them explained:\n%s", status["bounced"], status["deferred"], explained, troubles(p.logged(t)))
+	if status["bounced"]+status["deferred"] > 0 {
+		t.Errorf("%d bounced, %d deferred:\n%s", status["bounced"], status["deferred"], troubles(p.logged(t)))
 	}
 }
 

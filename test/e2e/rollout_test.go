@@ -230,6 +230,9 @@ func TestGuardOfAFleet(t *testing.T) {
 	d.bouncing.Store(false)
 	pager.told(t, "rolled back")
 
+	// What has bounced counts for the guard's window, a minute, in CloudWatch's
+	// whole minutes: it would trip again, for the same reason and rightly.
+	time.Sleep(2*time.Minute + 5*time.Second)
 	f.all[0].cli(t, "rollout", "start", "--reason", "SES is repaired", "--force")
 	f.apply(t, 50)
 	time.Sleep(3 * time.Second)

@@ -324,7 +324,11 @@ func TestPostfixRetriesSES(t *testing.T) {
 	if n := strings.Count(log, "status=bounced"); n != 1 || !regexp.MustCompile(`to=<rejected@example.jp>.*status=bounced.*554 5.6.0 .*Message refused`).MatchString(log) {
 		t.Errorf("%d bounces, want the one of rejected@", n)
 	}
-	if n := p.queued(t); n != 3 {
-		t.Errorf("%d messages are queued, want the 3 whose outcome is open", n)
-	}
+	// The notification of the bounce is on its way to Cuenote for a moment.
+	eventually(t, 30*time.Second, "Postfix's queue", func() error {
+		if n := p.queued(t); n != 3 {
+			return fmt.Errorf("%d messages are queued, want the 3 whose outcome is open", n)
+		}
+		return nil
+	})
 }
