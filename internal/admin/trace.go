@@ -12,21 +12,34 @@ import (
 
 // Traces holds the last records of this instance.
 type Traces struct {
-	mu    sync.Mutex // guards what follows; held for a few instructions only
-	ring  []*relay.Record
-	count uint64 // ever added
+	mu    sync.Mutex // guards what follows; held for the copy of one record or the look at a few
+	ring  [][]byte   // packed records
+	count uint64     // ever added
 }
 
 // NewTraces returns a ring of n records.
-func NewTraces(n int) *Traces { return &Traces{ring: make([]*relay.Record, max(1, n))} }
+func NewTraces(n int) *Traces { return &Traces{ring: make([][]byte, max(1, n))} }
 
-// Observe keeps a record, which nobody may change any more.
+// Observe keeps what is shown of a record.
 func (t *Traces) Observe(rec *relay.Record) {
 	t.mu.Lock()
-	t.ring[t.count%uint64(len(t.ring))] = rec
+	defer t.mu.Unlock()
+	slot := t.slot(t.count)
+	if *slot == nil || cap(*slot) > maxRoom { // one mail with many recipients must not take that room for ever
+		*slot = make([]byte, 0, usualRoom)
+	}
+	*slot = appendTrace((*slot)[:0], rec)
 	t.count++
-	t.mu.Unlock()
 }
+
+// Room of a packed record in bytes: what most need, and what one may keep.
+const (
+	usualRoom = 384
+	maxRoom   = 1024
+)
+
+// slot is the place of the record with a number. t.mu is held.
+func (t *Traces) slot(number uint64) *[]byte { return &t.ring[number%uint64(len(t.ring))] }
 
 // last returns at most n records added after the given count, oldest first,
 // and the count now.
@@ -36,9 +49,30 @@ func (t *Traces) last(n int, after uint64) ([]*relay.Record, uint64) {
 	first := max(after, t.count-min(t.count, uint64(min(n, len(t.ring)))))
 	var out []*relay.Record
 	for i := first; i < t.count; i++ {
-		out = append(out, t.ring[i%uint64(len(t.ring))])
+		out = append(out, unpackTrace(*t.slot(i)))
 	}
 	return out, t.count
+}
+
+// atOnce is how many records are looked at before mail may add its own.
+const atOnce = 256
+
+// search returns the records that are wanted, newest first, at most n. Mail
+// that ends meanwhile is not looked at, and may push out the oldest.
+func (t *Traces) search(n int, want func(traceIDs) bool) []*relay.Record {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var found []*relay.Record
+	for next := t.count; next > t.count-min(t.count, uint64(len(t.ring))) && len(found) < n; next-- {
+		if b := *t.slot(next - 1); want(unpackIDs(b)) {
+			found = append(found, unpackTrace(b))
+		}
+		if next%atOnce == 0 {
+			t.mu.Unlock()
+			t.mu.Lock()
+		}
+	}
+	return found
 }
 
 // minPrefix is how much of a fingerprint must be given.
@@ -54,37 +88,28 @@ const maxFound = 100
 // attempt. Of more than maxFound it returns those that the id names first, and
 // then the newest.
 func (t *Traces) Find(id string) []*relay.Record {
-	all, _ := t.last(len(t.ring), 0)
-	slices.Reverse(all) // newest first
+	if id == "" {
+		return nil
+	}
 	prints := map[relay.Fingerprint]bool{}
-	var found, rest []*relay.Record
-	for _, r := range all {
-		if named(r, id) {
-			prints[r.Fingerprint] = true
-			found = append(found, r)
-		}
+	found := t.search(maxFound, func(ids traceIDs) bool { return ids.named(id) })
+	for _, r := range found {
+		prints[r.Fingerprint] = true
 	}
 	delete(prints, relay.Fingerprint{}) // ended before its content was read
-	for _, r := range all {
-		if prints[r.Fingerprint] && !named(r, id) {
-			rest = append(rest, r)
-		}
+	if len(prints) > 0 {
+		found = append(found, t.search(maxFound-len(found), func(ids traceIDs) bool { return prints[ids.fingerprint] && !ids.named(id) })...)
 	}
-	found = append(found, rest...)
-	found = found[:min(len(found), maxFound)]
 	slices.SortStableFunc(found, func(a, b *relay.Record) int { return a.Ended.Compare(b.Ended) })
 	return found
 }
 
-// named reports whether an id, which is not empty, is one of the record's own.
-func named(r *relay.Record, id string) bool {
-	if id == "" {
-		return false
-	}
-	if r.Envelope.ID == id || r.Receipt.ID == id || r.Receipt.RelayID == id {
+// named reports whether an id is one of the record's own.
+func (ids *traceIDs) named(id string) bool {
+	if ids.id == id || ids.upstream == id || ids.first == id {
 		return true
 	}
-	return len(id) >= minPrefix && r.Fingerprint != (relay.Fingerprint{}) && strings.HasPrefix(hex.EncodeToString(r.Fingerprint[:]), strings.ToLower(id))
+	return len(id) >= minPrefix && ids.fingerprint != (relay.Fingerprint{}) && strings.HasPrefix(hex.EncodeToString(ids.fingerprint[:]), strings.ToLower(id))
 }
 
 // TraceRecord is a record as it is shown: without any address in the clear,

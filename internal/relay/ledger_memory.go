@@ -23,7 +23,7 @@ type MemoryLedger struct {
 
 	mu         sync.Mutex             // guards what follows
 	flights    map[Fingerprint]flight // every claim is settled, so they are as many as messages in flight
-	accepted   *shelf[packedReceipt]
+	accepted   *shelf[struct{}]       // with the packed receipt as text
 	unknown    *shelf[unanswered]
 	remembered *shelf[struct{}]
 }
@@ -46,7 +46,7 @@ func NewMemoryLedger(ttl time.Duration, entries int, now func() time.Time) *Memo
 	start := now()
 	return &MemoryLedger{
 		now: now, flights: map[Fingerprint]flight{},
-		accepted:   newShelf[packedReceipt](ttl, entries, start),
+		accepted:   newShelf[struct{}](ttl, entries, start),
 		unknown:    newShelf[unanswered](ttl, entries, start),
 		remembered: newShelf[struct{}](rememberLife, entries, start),
 	}
@@ -80,8 +80,8 @@ func (l *MemoryLedger) try(fp Fingerprint, owner string) (Claim, <-chan struct{}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	if r, ok := l.accepted.get(fp, now); ok {
-		return Claim{State: Duplicate, Receipt: r.unpack()}, nil
+	if _, packed, ok := l.accepted.get(fp, now); ok {
+		return Claim{State: Duplicate, Receipt: unpack(packed)}, nil
 	}
 	f, running := l.flights[fp]
 	if running && now.Sub(f.started) < claimLife {
@@ -92,7 +92,7 @@ func (l *MemoryLedger) try(fp Fingerprint, owner string) (Claim, <-chan struct{}
 		return Claim{}, f.done
 	}
 	f.wake()
-	u, _ := l.unknown.get(fp, now)
+	u, _, _ := l.unknown.get(fp, now)
 	if now.Before(u.busyUntil) {
 		return Claim{State: Busy, Unknowns: u.count}, nil
 	}
@@ -109,10 +109,11 @@ func (f flight) wake() {
 
 // Accept implements Ledger.
 func (l *MemoryLedger) Accept(fp Fingerprint, owner string, r Receipt) {
-	packed := pack(r)
+	var buf [256]byte
+	packed := appendPacked(buf[:0], r)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.accepted.put(fp, packed, l.now())
+	l.accepted.put(fp, struct{}{}, packed, l.now())
 	l.unknown.forget(fp)
 	l.end(fp, owner)
 }
@@ -129,14 +130,14 @@ func (l *MemoryLedger) MarkUnknown(fp Fingerprint, owner string, route Route) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	u, _ := l.unknown.get(fp, now)
+	u, _, _ := l.unknown.get(fp, now)
 	if route == SES {
 		u.count++
 	}
 	if f, ok := l.flights[fp]; ok && f.owner == owner {
 		u.busyUntil = f.started.Add(claimLife)
 	}
-	l.unknown.put(fp, u, now)
+	l.unknown.put(fp, u, nil, now)
 	l.end(fp, owner)
 }
 
@@ -144,14 +145,14 @@ func (l *MemoryLedger) MarkUnknown(fp Fingerprint, owner string, route Route) {
 func (l *MemoryLedger) Remember(key Fingerprint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.remembered.put(key, struct{}{}, l.now())
+	l.remembered.put(key, struct{}{}, nil, l.now())
 }
 
 // Remembered implements Ledger.
 func (l *MemoryLedger) Remembered(key Fingerprint) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.remembered.get(key, l.now())
+	_, _, ok := l.remembered.get(key, l.now())
 	return ok
 }
 
@@ -164,17 +165,18 @@ func (l *MemoryLedger) end(fp Fingerprint, owner string) {
 	}
 }
 
-// packedReceipt is a Receipt in one string: half a million of them are kept.
-type packedReceipt string
-
 // receiptSeparator stands in no field of a receipt: all are printable.
 const receiptSeparator = "\x00"
 
-func pack(r Receipt) packedReceipt {
-	return packedReceipt(strings.Join([]string{string(r.Route), r.RelayID, r.ID, r.Text}, receiptSeparator))
+// appendPacked appends a receipt as one text: half a million of them are kept.
+func appendPacked(b []byte, r Receipt) []byte {
+	b = append(append(b, r.Route...), receiptSeparator...)
+	b = append(append(b, r.RelayID...), receiptSeparator...)
+	b = append(append(b, r.ID...), receiptSeparator...)
+	return append(b, r.Text...)
 }
 
-func (p packedReceipt) unpack() Receipt {
-	f := strings.SplitN(string(p), receiptSeparator, 4)
+func unpack(packed string) Receipt {
+	f := strings.SplitN(packed, receiptSeparator, 4)
 	return Receipt{Route: Route(f[0]), RelayID: f[1], ID: f[2], Text: f[3]}
 }
