@@ -4,6 +4,7 @@ import { call, say } from "./api.js";
 import { confirm } from "./dialog.js";
 import { count, percent } from "./format.js";
 import { $, element, hear, mayChange, put, state, t, tell } from "./page.js";
+import { said } from "./texts.js";
 
 const pause = 250; // milliseconds after the last key before a plan is asked for
 const again = 10000; // and then again, for the traffic is measured
@@ -82,15 +83,16 @@ const allowedText = (n) => n.allowed === null ? t("allowedUnknown") : n.allowed 
 
 // verdict says what the plan comes to. Nothing is promised that nobody knows.
 function verdict(p) {
-  if (p.missing.length) return element("p", t("lacks") + " " + p.missing.map((m) => m.text).join("; "), "critical");
+  if (p.missing.length) return element("p", t("lacks") + " " + p.missing.map((m) => said(m.text)).join("; "), "critical");
   const open = unknowns(p);
   return open.length ? element("p", t("notKnown") + " " + open.join("; "), "warning") : element("p", fits(p), "good");
 }
 
-// unknowns are in the words of the API. It has none for 0 %, where SES needs
+// unknowns are those of the API. It has none for 0 %, where SES needs
 // nothing and nobody knows of Cuenote.
 function unknowns(p) {
-  return p.percent === 0 && !(p.traffic.peak_per_minute > 0) ? [...p.unknown, t("cuenoteUnknown")] : p.unknown;
+  const unknown = p.unknown.map(said);
+  return p.percent === 0 && !(p.traffic.peak_per_minute > 0) ? [...unknown, t("cuenoteUnknown")] : unknown;
 }
 
 const fits = (p) => p.capacity.cuenote_rate > 0 ? t("fits") : t("fitsSES");
@@ -103,7 +105,7 @@ async function ask(e) {
   try {
     p = await askPlan(wanted);
     const sesDay = needs(p, perDay(p.traffic))[1];
-    bad = [...sesDay.reckoned && sesDay.short ? [t("dayShort")(sesDay.needed, sesDay.allowed)] : [], ...p.missing.map((m) => m.text), ...unknowns(p)];
+    bad = [...sesDay.reckoned && sesDay.short ? [t("dayShort")(sesDay.needed, sesDay.allowed)] : [], ...p.missing.map((m) => said(m.text)), ...unknowns(p)];
     if (!bad.length) bad = [fits(p)];
   } catch (problem) {
     if (wanted > now.requested) return result("critical", t("noPlan")(say(problem)) + " " + t("planFirst"));

@@ -2,6 +2,7 @@
 import { clock, count, ms, percent, when } from "./format.js";
 import { $, element, hear, put, row, state, t } from "./page.js";
 import { guardState } from "./rollout.js";
+import { original, said } from "./texts.js";
 
 function show() {
   const s = state.status;
@@ -23,8 +24,8 @@ function alarms(s) {
   $("alarms").dataset.text = text;
   $("alarms").replaceChildren(...all.map((a) => {
     const p = element("p", "", a.level);
-    p.append(element("b", t(a.level) || a.level), " ", a.text, " ", element("small", a.since ? when(a.since) : ""));
-    return p;
+    p.append(element("b", t(a.level) || a.level), " ", said(a.text), " ", element("small", a.since ? when(a.since) : ""));
+    return original(p, a.text);
   }));
 }
 

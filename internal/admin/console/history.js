@@ -2,6 +2,7 @@
 import { call, say } from "./api.js";
 import { percent, when } from "./format.js";
 import { $, element, hear, named, row, state, t } from "./page.js";
+import { original, said } from "./texts.js";
 
 const shown = 8;
 
@@ -32,7 +33,7 @@ function draw() {
   $("history").replaceChildren();
   if (!changes.length) return sentence(t("noChanges"));
   for (const c of changes.slice(0, shown)) {
-    row($("history"), [[element("time", when(c.at))], [named("actions", c.action)], [`${percent(c.before)} → ${percent(c.after)}`, "n"], [c.who, "who"], [c.reason, "text"]]);
+    row($("history"), [[element("time", when(c.at))], [named("actions", c.action)], [`${percent(c.before)} → ${percent(c.after)}`, "n"], [c.who, "who"], [original(element("span", said(c.reason)), c.reason), "text"]]);
   }
 }
 

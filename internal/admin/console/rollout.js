@@ -5,6 +5,7 @@ import { dayNow, effectLines } from "./change.js";
 import { confirm } from "./dialog.js";
 import { count, goSpan, percent, span, when } from "./format.js";
 import { $, element, hear, mayChange, named, put, row, state, t, tell } from "./page.js";
+import { original, said } from "./texts.js";
 
 const every = 2000, seldom = 30000; // milliseconds; seldom: there is none
 
@@ -46,18 +47,18 @@ function show() {
   badge("phase", named("phases", v.phase), { rolled_back: "critical", held: "warning", aborted: "warning", running: "good", completed: "good", gating: "warning", paused: "warning" }[v.phase] || "");
   put($("rollout-text"), t("phaseText")[v.phase] ? t("phaseText")[v.phase](v) : v.phase);
   $("hold").hidden = !v.hold;
-  put($("hold"), v.hold ? `${when(v.hold.at)} ${v.hold.by}: ${v.hold.reason}` : "");
+  put($("hold"), v.hold ? `${when(v.hold.at)} ${v.hold.by}: ${said(v.hold.reason)}` : "");
   $("steps").replaceChildren(...v.steps.map(step));
   showOrders(v);
   judged("gate", v.gate, "verdicts");
-  $("gate-reasons").replaceChildren(...(v.step < 0 ? [t("noStep")] : v.gate.reasons).map((r) => element("li", r)));
+  $("gate-reasons").replaceChildren(...(v.step < 0 ? [t("noStep")] : v.gate.reasons).map((r) => original(element("li", said(r)), r)));
   $("gate-verdict").hidden = v.step < 0;
   judged("guard", v.guard, "guardVerdicts");
   badge("guard-verdict", guardState(v.guard), !v.guard.armed ? "warning" : v.guard.verdict === "rollback" ? "critical" : "good");
-  put($("trips"), t("trips")(v.guard.trips, v.guard.last_trip));
+  put($("trips"), t("trips")(v.guard.trips, v.guard.last_trip && { ...v.guard.last_trip, text: said(v.guard.last_trip.text) }));
   $("decisions").replaceChildren();
   for (const d of v.decisions.slice(0, 20)) {
-    row($("decisions"), [[when(d.at)], [named("actions", d.action)], [`${percent(d.from)} → ${percent(d.to)}`, "n"], [d.who, "who"], [d.reason, "text"]]);
+    row($("decisions"), [[when(d.at)], [named("actions", d.action)], [`${percent(d.from)} → ${percent(d.to)}`, "n"], [d.who, "who"], [original(element("span", said(d.reason)), d.reason), "text"]]);
   }
 }
 
@@ -89,7 +90,7 @@ function judged(id, j, verdicts) {
   $(id).replaceChildren();
   for (const c of j.criteria) {
     row($(id), [[named("criteria", c.name)], [figure(c.value, c.unit), "n " + kind(c.verdict)], [`${t(rises(c.name) ? "rising" : "falling")} ${figure(c.limit, c.unit)}`, "n"],
-      [count(c.sample), "n spare"], [named(verdicts, c.verdict), kind(c.verdict)]]).title = c.text;
+      [count(c.sample), "n spare"], [named(verdicts, c.verdict), kind(c.verdict)]]).title = said(c.text);
   }
 }
 
@@ -106,7 +107,7 @@ function ask(action) {
   else if (to !== undefined) lines.push(...effectLines(now.applied, to, dayNow(), null));
   const waits = action === "promote" && v.gate.verdict !== "pass";
   confirm({
-    title: t("orderTitle")[action], lines, bad: waits ? [t("gateNow")(v.gate.reasons.join("; "))] : [], ok: t("orderDo")[action],
+    title: t("orderTitle")[action], lines, bad: waits ? [t("gateNow")(v.gate.reasons.map(said).join("; "))] : [], ok: t("orderDo")[action],
     reason: action === "abort" || action === "pause" ? "optional" : true, force: ["start", "resume", "promote"].includes(action) ? t("forceOrder") : "", stop: action === "abort",
     run: async ({ reason, force }) => {
       state.rollout = await call("POST", "/v1/rollout/" + action, { reason: reason || "console", force });
