@@ -126,7 +126,7 @@ func checkState(file string) []finding.Finding {
 	const name = "state.file"
 	if file == "" {
 		return one(finding.Warning(name, "none: a restart begins with split.ses_percent, and forgets the history",
-			finding.Run("write state.file: /var/lib/relay/state.json", "install -d -m 0750 -o relay -g relay /var/lib/relay")))
+			finding.Run("write state.file: /var/lib/relay/split.json", "install -d -m 0750 -o relay -g relay /var/lib/relay")))
 	}
 	fix := finding.Run("run relay check as the relay's user, and make the directory its own", "install -d -m 0750 -o relay -g relay "+shellWord(filepath.Dir(file)))
 	probe, err := os.CreateTemp(filepath.Dir(file), ".relay-check-*")

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sesrelay/cmd/relay/internal/apiclient"
 	"sesrelay/cmd/relay/internal/config"
+	"sesrelay/internal/admin"
 )
 
 const defaultAPI = "http://127.0.0.1:8025"
@@ -42,19 +44,39 @@ func (f *apiFlags) client() (*apiclient.Client, error) {
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
-	token := strings.TrimSpace(f.c.getenv("RELAY_TOKEN"))
-	if f.tokenFile != "" {
-		secret, err := config.ReadSecret(f.tokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("--token-file: %w", err)
-		}
-		token = secret
+	token, err := f.token()
+	if err != nil {
+		return nil, err
 	}
 	client, err := apiclient.New(base, token)
 	if err != nil {
 		return nil, &usageError{text: "--api: " + err.Error(), example: "--api " + defaultAPI}
 	}
+	if token != "" && client.InTheClear() {
+		fmt.Fprintf(f.c.err, "warning: the token goes to %s in the clear; a tunnel (ssh -L) to the relay's loopback hides it\n", base)
+	}
 	return client, nil
+}
+
+// token is what --token-file or RELAY_TOKEN says: the variable holds a token, or
+// the name of a file with one, which never looks like a token.
+func (f *apiFlags) token() (string, error) {
+	if f.tokenFile != "" {
+		secret, err := config.ReadSecret(f.tokenFile)
+		if err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+		return secret, nil
+	}
+	token := strings.TrimSpace(f.c.getenv("RELAY_TOKEN"))
+	if info, err := os.Stat(token); strings.HasPrefix(token, admin.TokenPrefix) || err != nil || info.IsDir() {
+		return token, nil
+	}
+	secret, err := config.ReadSecret(token)
+	if err != nil {
+		return "", fmt.Errorf("RELAY_TOKEN: %w", err)
+	}
+	return secret, nil
 }
 
 // printJSON writes the API's answer, indented, and nothing else.

@@ -22,11 +22,11 @@ gate is judged before the next. The guard pulls the share back by itself, with o
 		RunE: group,
 	}
 	cmd.AddCommand(newRolloutStatus(c),
-		newOrder(c, orderCommand{action: rollout.ActionStart, short: "Begin with the first step", reason: required, force: true}),
-		newOrder(c, orderCommand{action: rollout.ActionPause, short: "Stop the time; the share stays", reason: optional}),
-		newOrder(c, orderCommand{action: rollout.ActionResume, short: "Go on after pause, hold or rollback", reason: required, force: true}),
-		newOrder(c, orderCommand{action: rollout.ActionPromote, short: "Go to the next step now, past its pause and gate", reason: required, force: true, full: true}),
-		newOrder(c, orderCommand{action: rollout.ActionAbort, short: "SES share to 0 now, and give the rollout up", reason: optional}),
+		newOrder(c, orderCommand{action: rollout.ActionStart, short: "Begin with the first step", force: true}),
+		newOrder(c, orderCommand{action: rollout.ActionPause, short: "Stop the time; the share stays"}),
+		newOrder(c, orderCommand{action: rollout.ActionResume, short: "Go on after pause, hold or rollback", force: true}),
+		newOrder(c, orderCommand{action: rollout.ActionPromote, short: "Go to the next step now, past its pause and gate", force: true, full: true}),
+		newOrder(c, orderCommand{action: rollout.ActionAbort, short: "SES share to 0 now, and give the rollout up"}),
 		newRolloutReport(c), newDrill(c))
 	return cmd
 }
@@ -53,22 +53,16 @@ func newRolloutStatus(c *cli) *cobra.Command {
 	return cmd
 }
 
-const required, optional = true, false
-
 // orderCommand describes one of the commands that move a rollout.
 type orderCommand struct {
 	action      rollout.Action
 	short       string
-	reason      bool // required
 	force, full bool // flags that it has
 }
 
 func newOrder(c *cli, oc orderCommand) *cobra.Command {
 	var o rollout.Order
-	example := `relay rollout ` + string(oc.action)
-	if oc.reason {
-		example += ` --reason "week 1"`
-	}
+	example := `relay rollout ` + string(oc.action) + ` --reason "week 1"`
 	cmd := &cobra.Command{Use: string(oc.action), Short: oc.short, Example: "  " + example, Args: exactly(example)}
 	f := addAPIFlags(c, cmd)
 	cmd.Flags().StringVarP(&o.Reason, "reason", "r", "", "why, as `TEXT` for the record")
@@ -79,9 +73,6 @@ func newOrder(c *cli, oc orderCommand) *cobra.Command {
 		cmd.Flags().BoolVar(&o.Full, "full", false, "straight to the last step")
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if oc.reason && strings.TrimSpace(o.Reason) == "" {
-			return &usageError{text: "--reason is missing: the record says why", example: example}
-		}
 		client, err := f.client()
 		if err != nil {
 			return err

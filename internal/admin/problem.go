@@ -40,12 +40,11 @@ func asProblem(err error) *problem {
 		split.ErrNoBrake: http.StatusConflict,
 		split.ErrRefused: http.StatusServiceUnavailable,
 
-		rollout.ErrPhase:  http.StatusConflict,
-		rollout.ErrBrake:  http.StatusConflict,
-		rollout.ErrGuard:  http.StatusConflict,
-		rollout.ErrBusy:   http.StatusConflict,
-		rollout.ErrReason: http.StatusUnprocessableEntity,
-		rollout.ErrStore:  http.StatusServiceUnavailable,
+		rollout.ErrPhase: http.StatusConflict,
+		rollout.ErrBrake: http.StatusConflict,
+		rollout.ErrGuard: http.StatusConflict,
+		rollout.ErrBusy:  http.StatusConflict,
+		rollout.ErrStore: http.StatusServiceUnavailable,
 	} {
 		if errors.Is(err, cause) {
 			return refuse(status, err.Error())

@@ -48,7 +48,7 @@ func TestRolloutRefusals(t *testing.T) {
 	t.Parallel()
 	for err, status := range map[error]int{
 		rollout.ErrPhase: 409, rollout.ErrBrake: 409, rollout.ErrGuard: 409, rollout.ErrBusy: 409,
-		rollout.ErrReason: 422, rollout.ErrStore: 503, errors.New("boom"): 500,
+		rollout.ErrStore: 503, errors.New("boom"): 500,
 	} {
 		f := newFixture(t)
 		f.rolls.err = fmt.Errorf("so: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"sesrelay/internal/split"
@@ -102,10 +103,18 @@ func (a *API) putSplit(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// undo goes back from the version that its author has seen, or without If-Match
+// from the one in force. It says itself what it does: a reason is not asked for.
 func (a *API) undo(w http.ResponseWriter, r *http.Request) error {
+	if r.Header.Get("If-Match") == "" {
+		r.Header.Set("If-Match", strconv.FormatInt(a.Split.Current().Version, 10))
+	}
 	c, version, err := readChange(r)
 	if err != nil {
 		return err
+	}
+	if strings.TrimSpace(c.Reason) == "" {
+		c.Reason = "undo"
 	}
 	if err := noPercent(c); err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// tokenPrefix lets secret scanners find a token that was committed somewhere.
-const tokenPrefix = "relay_"
+// TokenPrefix lets secret scanners find a token that was committed somewhere.
+const TokenPrefix = "relay_"
 
 // NewToken makes a token of 256 random bits and the line for tokens_file, which
 // holds its SHA-256 only: a hash without salt is enough for what cannot be
@@ -28,7 +28,7 @@ func NewToken(role Role, name string) (token, line string, err error) {
 	}
 	var b [32]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
-	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	token = TokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 	sum := sha256.Sum256([]byte(token))
 	return token, role.String() + ":" + name + ":" + hex.EncodeToString(sum[:]), nil
 }

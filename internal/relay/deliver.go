@@ -46,10 +46,26 @@ func (t *Transaction) unfit(to []Address, c *Content) Reason {
 	if reason := t.cfg.Router.FitContent(t.env, c); reason != "" {
 		return reason
 	}
+	if t.env.Size == 0 && t.pinnedBySize(to, c.Size) {
+		return ReasonRule
+	}
 	if t.cfg.Judge != nil && t.cfg.Judge(t.env, to, c) != nil {
 		return ReasonContent
 	}
 	return ""
+}
+
+// pinnedBySize reports whether a rule keeps mail of that size at Cuenote. A client
+// that declares its size (RFC 1870), as Postfix does, was asked at RCPT.
+func (t *Transaction) pinnedBySize(to []Address, size int64) bool {
+	env := *t.env
+	env.Size = size
+	for _, a := range to {
+		if t.cfg.Router.FitRecipient(&env, a) == ReasonRule {
+			return true
+		}
+	}
+	return false
 }
 
 // failover says whether mail that this leg did not take may go the other way.

@@ -22,7 +22,7 @@ type Header struct {
 	From         []string  // unfolded bodies of From, in order
 	Sender       []string  // of Sender
 	ReturnPath   []string  // of Return-Path
-	SESTags      string    // body of the client's X-SES-MESSAGE-TAGS, which is always removed
+	SESTags      string    // bodies of the client's X-SES-MESSAGE-TAGS, joined by commas; the fields are always removed
 	Received     int       // number of Received fields
 	OwnReceived  int       // of those, how many were written by this host
 	HasMessageID bool      //
@@ -106,8 +106,8 @@ func (s *headerScan) field(f []byte, at Span) {
 		name = bytes.TrimRight(f[:colon], " \t") // obs-optional: blanks before the colon
 	}
 	if isSESField(name) {
-		if s.SESTags == "" && strings.EqualFold(string(name), "X-SES-MESSAGE-TAGS") {
-			s.SESTags = unfold(f[colon+1:])
+		if strings.EqualFold(string(name), "X-SES-MESSAGE-TAGS") {
+			s.tags(unfold(f[colon+1:]))
 		}
 		return
 	}
@@ -126,6 +126,20 @@ func isSESField(name []byte) bool {
 		name = bytes.TrimLeftFunc(name, func(c rune) bool { return c <= ' ' || c == 0x7f })
 	}
 	return len(name) >= len(prefix) && strings.EqualFold(string(name[:len(prefix)]), prefix)
+}
+
+// maxSESTags is more than SES takes of a message's tags; what comes behind so
+// much is not collected, so that a header of many fields costs no square of them.
+const maxSESTags = 32 << 10
+
+// tags takes the tags of one field; each of several has its own.
+func (s *headerScan) tags(list string) {
+	switch {
+	case s.SESTags == "":
+		s.SESTags = list
+	case list != "" && len(s.SESTags) < maxSESTags:
+		s.SESTags += ", " + list
+	}
 }
 
 func (s *headerScan) keep(at Span) {

@@ -60,6 +60,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 			m.recipients.WithLabelValues(string(route), string(result))
 		}
 		// Every series exists from the start: an alert on one that does not would never fire.
+		for _, reason := range Reasons {
+			m.routes.WithLabelValues(string(route), string(reason))
+		}
 		m.upstream.WithLabelValues(string(route))
 		m.transaction.WithLabelValues(string(route))
 		m.delay.WithLabelValues(string(route))

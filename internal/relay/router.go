@@ -24,6 +24,12 @@ const (
 	ReasonDomain       Reason = "domain"        // a domain that SES cannot address (literal, non-ASCII)
 )
 
+// Reasons are all of them.
+var Reasons = []Reason{
+	ReasonSplit, ReasonRule, ReasonNullSender, ReasonSMTPUTF8, ReasonLocalPart, ReasonIdentity, ReasonSize, ReasonContent,
+	ReasonBreaker, ReasonQuota, ReasonRecipient, ReasonUnavailable, ReasonRejected, ReasonRemembered, ReasonUnknownTwice, ReasonDomain,
+}
+
 // Decision is the route of a transaction, read from the split once.
 type Decision struct {
 	Route   Route

@@ -532,9 +532,6 @@ func TestPromote(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	s.must(ActionStart, "r")
-	if err := s.do(ActionPromote, Order{Full: true}); !errors.Is(err, ErrReason) {
-		t.Errorf("%v", err)
-	}
 	s.plan = errors.New("too little quota")
 	if err := s.do(ActionPromote, Order{Reason: "r", Full: true}); !errors.Is(err, s.plan) {
 		t.Errorf("%v", err)
@@ -867,17 +864,27 @@ func (b *brokenStore) Swap(ctx context.Context, old int64, next State) error {
 	return b.Store.Swap(ctx, old, next)
 }
 
+// An order needs no reason: the record then says that it was given by hand.
+func TestOrdersWithoutReason(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	for _, c := range []struct {
+		action Action
+		want   string
+	}{{ActionStart, "started by hand"}, {ActionPause, "paused by hand"}, {ActionResume, "resumed by hand"}, {ActionPromote, "promoted by hand"}} {
+		s.must(c.action, " ")
+		if all := s.c.View(t.Context()).Decisions; all[0].Action != c.action || all[0].Reason != c.want {
+			t.Errorf("%s: %+v", c.action, all[0])
+		}
+	}
+}
+
 func TestOrdersThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	for _, a := range []Action{ActionPause, ActionResume, ActionPromote, ActionHold} {
 		if err := s.do(a, Order{Reason: "r"}); !errors.Is(err, ErrPhase) {
 			t.Errorf("%s: %v", a, err)
-		}
-	}
-	for _, a := range []Action{ActionStart, ActionResume, ActionPromote} {
-		if err := s.do(a, Order{Reason: " "}); !errors.Is(err, ErrReason) {
-			t.Errorf("%s without a reason: %v", a, err)
 		}
 	}
 	s.must(ActionStart, "r")

@@ -12,10 +12,9 @@ type Order struct {
 
 // Errors of an order.
 var (
-	ErrPhase  = errors.New("the rollout is not in a phase for this")
-	ErrReason = errors.New("a reason is required: say in a few words why")
-	ErrBrake  = errors.New("the brake is on, and not by the rollout: release it first with relay brake release")
-	ErrGuard  = errors.New("the guard would put it back at once")
-	ErrStore  = errors.New("the rollout's state could not be saved and nothing was changed")
-	ErrBusy   = errors.New("the rollout has changed meanwhile: look again and repeat")
+	ErrPhase = errors.New("the rollout is not in a phase for this")
+	ErrBrake = errors.New("the brake is on, and not by the rollout: release it first with relay brake release")
+	ErrGuard = errors.New("the guard would put it back at once")
+	ErrStore = errors.New("the rollout's state could not be saved and nothing was changed")
+	ErrBusy  = errors.New("the rollout has changed meanwhile: look again and repeat")
 )

@@ -9,6 +9,11 @@ import (
 	"sesrelay/internal/split"
 )
 
+// byHand stands where nobody has said why: the record has who and when.
+var byHand = map[Action]string{
+	ActionStart: "started by hand", ActionPause: "paused by hand", ActionResume: "resumed by hand", ActionPromote: "promoted by hand",
+}
+
 // Do carries out what somebody asks for. Its errors are those of an order, of
 // the plan, and of the split.
 func (c *Controller) Do(ctx context.Context, action Action, o Order) error {
@@ -16,8 +21,8 @@ func (c *Controller) Do(ctx context.Context, action Action, o Order) error {
 		return c.abort(ctx, o)
 	}
 	o.Reason = strings.TrimSpace(o.Reason)
-	if o.Reason == "" && action != ActionPause {
-		return ErrReason
+	if o.Reason == "" {
+		o.Reason = byHand[action]
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

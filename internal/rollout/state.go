@@ -142,7 +142,7 @@ func (s State) pause(now time.Time, o Order) (State, error) {
 	case Paused:
 		return s, nil
 	case Running, Gating:
-		s = s.interrupt(Paused, now, Stop{Reason: orElse(o.Reason, "paused by hand"), By: o.Who})
+		s = s.interrupt(Paused, now, Stop{Reason: o.Reason, By: o.Who})
 		return s.decided(Decision{At: now, Action: ActionPause, Who: o.Who, Reason: o.Reason, From: s.Percent, To: s.Percent}), nil
 	}
 	return s, s.refuse("pause")

@@ -24,24 +24,28 @@ const maxBody = 8 << 20
 type Client struct {
 	base  string
 	token string
+	clear bool
 	http  *http.Client
 }
 
 // New returns a client for the API at base, such as "http://127.0.0.1:8025".
-// A token is never sent in the clear: with one, base must be https or loopback.
+// The API has no TLS of its own. A token goes in the clear to this machine and
+// within a private network (RFC 1918, RFC 4193), nowhere else.
 func New(base, token string) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("%q is not the address of an API: write http://127.0.0.1:8025", base)
 	}
-	if token != "" && u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		return nil, fmt.Errorf("a token would go to %s in the clear: use https, or a tunnel to the relay's loopback", u.Host)
+	clear := u.Scheme == "http" && !isLoopback(u.Hostname())
+	if token != "" && clear && !isPrivate(u.Hostname()) {
+		return nil, fmt.Errorf("a token would go to %s in the clear: use https, the relay's private address, or a tunnel to its loopback", u.Host)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // a relay is inside; a proxy from the environment would see the token
 	return &Client{
 		base:  strings.TrimSuffix(base, "/"),
 		token: token,
+		clear: clear,
 		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // the token is for this address only
 		}},
@@ -55,6 +59,14 @@ func isLoopback(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Unmap().IsLoopback()
 }
+
+func isPrivate(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsPrivate()
+}
+
+// InTheClear reports whether what is sent can be read on a network.
+func (c *Client) InTheClear() bool { return c.clear }
 
 // Base returns the address that is called.
 func (c *Client) Base() string { return c.base }

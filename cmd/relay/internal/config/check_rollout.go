@@ -42,9 +42,21 @@ func checkSteps(r *report, c *Config) {
 	}
 }
 
-// checkLimitsOfRollout: what the guard puts back, no gate may have let pass.
+// checkLimitsOfRollout: what the guard puts back, no gate may have let pass. A
+// limit of the gate that is not in the file follows the guard's.
 func checkLimitsOfRollout(r *report, c *Config) {
-	gate, guard := c.Rollout.Gate, c.Rollout.Guard
+	guard := c.Rollout.Guard
+	follow := &c.Rollout.Gate
+	if !r.given("rollout.gate.success_min") {
+		follow.SuccessMin = max(follow.SuccessMin, guard.SuccessMin)
+	}
+	if !r.given("rollout.gate.delay_max") {
+		follow.DelayMax = min(follow.DelayMax, guard.DelayMax)
+	}
+	if !r.given("rollout.gate.bounce_max") {
+		follow.BounceMax = min(follow.BounceMax, guard.BounceMax)
+	}
+	gate := c.Rollout.Gate
 	if gate.SuccessMin < guard.SuccessMin {
 		r.wrong("rollout.gate.success_min", fmt.Sprintf("%s passes what the guard puts back at %s", FormatPercent(gate.SuccessMin), FormatPercent(guard.SuccessMin)), "write at least rollout.guard.success_min")
 	}

@@ -131,7 +131,7 @@ type State struct {
 type Traffic struct {
 	PeakPerMinute        int64   `key:"peak_per_minute" min:"0"`
 	PerDay               int64   `key:"per_day" min:"0"`
-	RecipientsPerMessage float64 `key:"recipients_per_message" min:"1" max:"1000"`
+	RecipientsPerMessage float64 `key:"recipients_per_message" min:"0" max:"1000"` // 0 = as measured
 }
 
 // Breaker opens the circuit of an upstream that does not work as a whole.

@@ -40,7 +40,7 @@ var docs = map[string]string{
 	"split.rules[].recipient_domain": "The domain of the recipient, written as `sender_domain`.",
 	"split.rules[].client":           "The client: address, network, or EHLO name (`.example.jp`: every name below it).",
 	"split.rules[].null_sender":      "The null reverse-path `<>`: bounces and receipts.",
-	"split.rules[].larger_than":      "More than this many bytes; holds only when the client declares a SIZE.",
+	"split.rules[].larger_than":      "More than this many bytes, by the SIZE that the client declares. Without one the content is counted, and a rule that sends to Cuenote alone still holds.",
 	"split.rules[].route":            "Where the mail goes. What SES cannot take goes to Cuenote all the same.",
 	"split.rules[].percent":          "With `route: split`: the share of SES for this rule; without it the live split.",
 
@@ -85,7 +85,7 @@ var docs = map[string]string{
 	"traffic":                        "The peak that `relay split plan` reckons with; 0 is as measured.",
 	"traffic.peak_per_minute":        "Messages in the busiest minute.",
 	"traffic.per_day":                "Messages a day.",
-	"traffic.recipients_per_message": "The mean; quotas count recipients.",
+	"traffic.recipients_per_message": "The mean; quotas count recipients. 0 = as measured.",
 
 	"breaker":               "When an upstream is left alone because it does not work as a whole.",
 	"breaker.failure_ratio": "Opens at this share of failures within 10 s.",
