@@ -124,18 +124,27 @@ const (
 )
 
 // claimShared asks Redis until the attempt of another instance has ended or
-// ctx is done.
+// ctx is done. Once it was heard that one is running, no answer is no permission
+// any more: this instance would send beside it.
 func (l *Ledger) claimShared(ctx context.Context, fp relay.Fingerprint, owner string) (relay.Claim, error) {
+	heard, unanswered := false, false
 	for pause := askFirst; ; pause = min(2*pause, askLast) {
 		claim, running, err := l.claimOnce(fp, owner)
-		if err != nil || !running {
+		switch {
+		case err == nil && !running, err != nil && !heard:
 			return claim, err
+		case err != nil:
+			unanswered = true
 		}
+		heard = true
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+			if unanswered { // one of the answers may have been that the claim is ours
+				l.settling.add(l.release(fp, owner))
+			}
 			return relay.Claim{State: relay.Busy}, nil
 		}
 	}
@@ -181,7 +190,11 @@ func (l *Ledger) Accept(fp relay.Fingerprint, owner string, r relay.Receipt) {
 // Release implements relay.Ledger.
 func (l *Ledger) Release(fp relay.Fingerprint, owner string) {
 	l.local.Release(fp, owner)
-	l.settling.add(settlement{op: opRelease, script: releaseScript, keys: l.keys.of(fp), args: []any{owner}})
+	l.settling.add(l.release(fp, owner))
+}
+
+func (l *Ledger) release(fp relay.Fingerprint, owner string) settlement {
+	return settlement{op: opRelease, script: releaseScript, keys: l.keys.of(fp), args: []any{owner}}
 }
 
 // MarkUnknown implements relay.Ledger.

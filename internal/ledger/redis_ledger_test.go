@@ -387,6 +387,66 @@ func TestEmptied(t *testing.T) {
 }
 
 // TestQueueIsBounded: what cannot be written for long is dropped and counted.
+// TestRunningElsewhereAndThenSilence: an instance that has heard that another
+// one is sending a mail does not send it because Redis falls silent, and goes on
+// when the other has ended.
+func TestRunningElsewhereAndThenSilence(t *testing.T) {
+	t.Parallel()
+	s := server(t, single)
+	c := client(t, s.Addr, false)
+	one := instance(t, client(t, s.Addr, false), time.Now)
+	two := New(Config{Client: client(t, s.Addr, false), Prefix: "test:", TTL: time.Hour, Entries: 1000, Wait: 6 * time.Second, Timeout: time.Second}, nil)
+	t.Cleanup(func() { _ = two.Close(context.Background()) })
+	ends := map[byte]relay.ClaimState{1: relay.Busy, 2: relay.Duplicate, 3: relay.Claimed}
+	got := map[byte]chan relay.Claim{}
+	for n := range ends {
+		want(t, "first", claim(t, one, n, "a"), relay.Claimed, 0)
+		got[n] = make(chan relay.Claim, 1)
+		go func() {
+			c, err := two.Claim(context.Background(), key(n), "b")
+			if err != nil {
+				t.Error(err)
+			}
+			got[n] <- c
+		}()
+	}
+	time.Sleep(500 * time.Millisecond) // it has heard what is running
+	if err := c.Do(t.Context(), "CLIENT", "PAUSE", "2000", "ALL").Err(); err != nil {
+		t.Fatal(err)
+	}
+	one.Accept(key(2), "a", relay.Receipt{Route: relay.SES, RelayID: "a", ID: "x"}) // written when Redis answers again
+	one.Release(key(3), "a")
+	for n, end := range ends {
+		want(t, fmt.Sprint("behind the silence, mail ", n), <-got[n], end, 0)
+	}
+	if n := testutil.ToFloat64(two.metrics.alone); n != 0 {
+		t.Errorf("%v claims without Redis", n)
+	}
+	// The claim that the lost answers may have brought is not in the way.
+	one.Release(key(1), "a")
+	for _, l := range []*Ledger{one, two} {
+		if err := l.settling.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(t, "afterwards", claim(t, one, 1, "c"), relay.Claimed, 0)
+}
+
+// TestClaimTwice: the answer to a claim may be lost; asked again, it is the owner's.
+func TestClaimTwice(t *testing.T) {
+	t.Parallel()
+	s := server(t, single)
+	l := instance(t, client(t, s.Addr, false), time.Now)
+	for range 2 {
+		if c, running, err := l.claimOnce(key(1), "a"); err != nil || running || c.State != relay.Claimed {
+			t.Fatalf("%+v, %v, %v", c, running, err)
+		}
+	}
+	if _, running, err := l.claimOnce(key(1), "b"); err != nil || !running {
+		t.Fatalf("%v, %v", running, err)
+	}
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(nil)

@@ -5,11 +5,12 @@ import "github.com/redis/go-redis/v9"
 // Everything that lives for a time lives by its key's own expiry, so that no
 // clock but Redis's counts.
 var (
-	// claimScript: KEYS flight, unknowns; ARGV owner, life in ms.
+	// claimScript: KEYS flight, unknowns; ARGV owner, life in ms. A claim that the
+	// owner has already is his: the answer that told him so may have been lost.
 	claimScript = redis.NewScript(`
 local unknowns = tonumber(redis.call('GET', KEYS[2]) or '0')
 local v = redis.call('GET', KEYS[1])
-if not v then
+if not v or v == 'c' .. ARGV[1] then
   redis.call('SET', KEYS[1], 'c' .. ARGV[1], 'PX', ARGV[2])
   return {'free', '', unknowns}
 end

@@ -94,16 +94,20 @@ func (l *fleetLedger) Claim(_ context.Context, fp Fingerprint, owner string) (Cl
 		l.i.place.s.count(&l.i.place.s.sum.Duplicates)
 		return Claim{State: Duplicate, Receipt: r}, nil
 	}
+	heard := false
 	for began := time.Now(); ; tick(tx.rnd, 250*time.Millisecond) {
 		var c Claim
 		running := false
 		err := l.i.place.s.shared.ask(l.i, tx, func() { c, running = l.i.place.s.shared.of(fp).claim(owner, time.Now()) })
 		switch {
-		case err != nil:
+		case err != nil && !heard:
 			return Claim{State: Claimed}, nil // alone: the mail goes through
-		case running && time.Since(began) > claimWait:
+		case (err != nil || running) && time.Since(began) > claimWait:
+			l.Release(fp, owner)
 			return Claim{State: Busy}, nil
-		case !running:
+		case running:
+			heard = true
+		case err == nil:
 			if c.State == Duplicate {
 				l.i.place.s.count(&l.i.place.s.sum.Duplicates)
 			}
