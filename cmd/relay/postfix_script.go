@@ -176,7 +176,7 @@ func (s *script) retries(l config.Listener) {
 	s.set("minimal_backoff_time", "60s")
 	s.set("queue_run_delay", "60s")
 	s.set("maximal_backoff_time", "900s")
-	s.comment("The relay answers within 120 s; giving up earlier could deliver a mail twice.")
+	s.comment("The relay answers within 140 s; giving up earlier could deliver a mail twice.")
 	s.set(prefix(l)+"_data_done_timeout", "600s")
 }
 
