@@ -617,6 +617,71 @@ func TestAbortUnderSomebodysBrake(t *testing.T) {
 	s.at("still aborted", Aborted, -1, 0)
 }
 
+// pullElsewhere pulls the brake on another instance, and brings it here.
+func (s *stand) pullElsewhere(ceiling split.Percent, who, reason string) {
+	s.t.Helper()
+	other, err := split.NewLive(context.Background(), split.NewMemoryStore(), split.LiveConfig{Now: func() time.Time { return s.now }})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := other.BrakeTo(ceiling, who, reason); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, p := range other.Current().Pulls {
+		s.live.TakeBrake(p)
+	}
+}
+
+// A person's brake that was pulled on another instance behind the guard's, or
+// behind an abort's, is still theirs to release.
+func TestSomebodysBrakeBehindOurs(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(time.Minute)
+	s.sesBad = 1
+	s.until("the rollback", time.Minute, s.in(RolledBack))
+	s.sesBad = 0
+	s.pass(5 * time.Second)
+	s.pullElsewhere(0, "sato", "incident")
+	if cur := s.live.Current(); len(cur.Pulls) != 2 || cur.Brake.By != guardName {
+		t.Fatalf("%+v", cur.Pulls)
+	}
+	for _, a := range []Action{ActionResume, ActionStart} {
+		if err := s.do(a, Order{Reason: "repaired"}); !errors.Is(err, ErrBrake) || !strings.Contains(err.Error(), "sato") {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	if cur := s.live.Current(); len(cur.Pulls) != 2 || cur.Applied() != 0 {
+		t.Errorf("%+v", cur.Pulls)
+	}
+
+	s = newStand(t)
+	s.must(ActionStart, "r")
+	s.must(ActionAbort, "give up")
+	s.now = s.now.Add(time.Second)
+	s.pullElsewhere(0, "sato", "incident")
+	if err := s.do(ActionStart, Order{Reason: "again"}); !errors.Is(err, ErrBrake) || s.live.Current().Applied() != 0 {
+		t.Errorf("%v", err)
+	}
+}
+
+// A brake that is pulled between the look at the split and the step is not
+// taken for one that was known: nothing is put in force.
+func TestBrakeJustBeforeTheStep(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(10 * time.Minute)
+	s.live.Brake("sato", "incident")
+	if err := s.c.apply(context.Background(), s.now, s.c.state, 2, ActionAdvance, Order{Who: rolloutName, Reason: "r"}); !errors.Is(err, ErrBusy) {
+		t.Errorf("%v", err)
+	}
+	if cur := s.live.Current(); cur.Applied() != 0 || cur.SESPercent != 1000 {
+		t.Errorf("%s of %s", cur.Applied(), cur.SESPercent)
+	}
+}
+
 // A brake that is pulled while a step is put in force stays on, and holds.
 func TestBrakeWhileAStepIsPutInForce(t *testing.T) {
 	t.Parallel()

@@ -202,7 +202,10 @@ func (c *Controller) pass(ctx context.Context, now time.Time) {
 // apply puts a step in force: the intention is stored, then the split changed,
 // then the result stored. A crash between two of them is settled later.
 func (c *Controller) apply(ctx context.Context, now time.Time, from State, index int, action Action, o Order) error {
-	s := c.Live.Current()
+	s := c.Live.Current() // the brakes in it, and no later one, are released
+	if err := c.free(s, action); err != nil {
+		return err
+	}
 	percent := *from.Steps[index].Set
 	if c.Plan != nil && !o.Force && percent > s.Applied() {
 		if err := c.Plan(percent); err != nil {

@@ -66,20 +66,29 @@ func (c *Controller) start(ctx context.Context, o Order) error {
 	default:
 		return c.state.refuse("start")
 	}
-	if err := c.foreignBrake(); err != nil {
-		return err
-	}
 	now := c.Now()
 	return c.apply(ctx, now, c.state.start(now, c.settings.Load().Steps, o), 0, ActionStart, o)
 }
 
-// foreignBrake refuses to raise the share under a brake that somebody has pulled.
-func (c *Controller) foreignBrake() error {
-	b := c.Live.Current().Brake
-	if b == nil || c.ours(b) || b.By == guardName {
-		return nil
+// foreignBrake refuses to raise the share under a brake that somebody has
+// pulled. Each counts: a person's may stand behind the guard's, which went on first.
+func (c *Controller) foreignBrake(s *split.Snapshot) error {
+	for i := range s.Pulls {
+		if b := &s.Pulls[i].Brake; !c.ours(b) && b.By != guardName {
+			return fmt.Errorf("%w (%s: %s)", ErrBrake, b.By, b.Reason)
+		}
 	}
-	return fmt.Errorf("%w (%s: %s)", ErrBrake, b.By, b.Reason)
+	return nil
+}
+
+// free reports why a step may not be put in force over a split as it is read:
+// whoever goes on releases the brakes of rollback and abort, and no other; a
+// step that follows another finds the split as the rollout has left it.
+func (c *Controller) free(s *split.Snapshot, a Action) error {
+	if (a == ActionAdvance || a == ActionPromote) && (s.Brake != nil || s.Version != c.state.Seen) {
+		return fmt.Errorf("%w: the split was changed by hand; look with relay rollout status", ErrBusy)
+	}
+	return c.foreignBrake(s)
 }
 
 func (c *Controller) resume(ctx context.Context, o Order) error {
@@ -91,7 +100,7 @@ func (c *Controller) resume(ctx context.Context, o Order) error {
 	default:
 		return c.state.refuse("resume")
 	}
-	if err := c.foreignBrake(); err != nil {
+	if err := c.foreignBrake(s); err != nil {
 		return err
 	}
 	if c.state.Phase == Held && s.Brake == nil && s.SESPercent == c.state.Percent && c.state.Index >= 0 {
@@ -111,8 +120,8 @@ func (c *Controller) promote(ctx context.Context, o Order) error {
 	if c.guard.Verdict == Rollback {
 		return fmt.Errorf("%w: %s", ErrGuard, breaches(&c.guard))
 	}
-	if c.state.Seen != c.Live.Current().Version || c.Live.Current().Brake != nil {
-		return fmt.Errorf("%w: the split was changed by hand; look with relay rollout status", ErrBusy)
+	if err := c.free(c.Live.Current(), ActionPromote); err != nil {
+		return err
 	}
 	c.judgeGate(now)
 	next := nextSet(c.state.Steps, c.state.Index)
