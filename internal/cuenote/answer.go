@@ -126,8 +126,8 @@ func ourPermission(cmd command, code int, enhanced [3]int, text []byte) bool {
 	switch cmd {
 	case cmdMail:
 		return enhanced[1] == 7 || code == 554 && enhanced[1] != 1 || saysNoRelay(text)
-	case cmdRcpt:
-		return saysNoRelay(text)
+	case cmdRcpt: // where many servers say what they think of client and sender (Postfix: smtpd_delay_reject)
+		return saysNoRelay(text) || enhanced[1] == 7 && strings.Contains(asciiLower(string(text)), "sender address rejected")
 	case cmdData:
 		return enhanced[1] == 5 // "554 5.5.1 no valid recipients": we count them ourselves
 	}
@@ -139,8 +139,8 @@ func ourPermission(cmd command, code int, enhanced [3]int, text []byte) bool {
 var noRelay = []string{
 	"relay access denied", "relaying denied", "relay denied", "relay not permitted", "relaying not permitted",
 	"relaying not allowed", "relay not allowed", "relaying prohibited", "relay prohibited", "unable to relay",
-	"client host rejected", "client host blocked", "authentication required", "not authenticated", "must authenticate",
-	"authenticate first", "must issue a starttls",
+	"client host", "helo command rejected", "banned sending ip", "your ip address", "allowed rcpthosts",
+	"authentication required", "not authenticated", "must authenticate", "authenticate first", "must issue a starttls",
 }
 
 func saysNoRelay(text []byte) bool {

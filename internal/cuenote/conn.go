@@ -92,7 +92,7 @@ func (c *conn) write(ctx context.Context, b []byte, d time.Duration) error {
 
 // read reads the next reply into c.reply within d.
 func (c *conn) read(ctx context.Context, d time.Duration) error {
-	if c.br.Buffered() == 0 {
+	if c.br.Buffered() == 0 || c.until.IsZero() { // with a look's deadline, half a reply may have come
 		if err := c.limit(ctx, d); err != nil {
 			return err
 		}

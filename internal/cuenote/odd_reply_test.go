@@ -2,6 +2,9 @@ package cuenote
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -132,5 +135,52 @@ func TestPlaintextBehindSTARTTLS(t *testing.T) {
 	}
 	if got := f.conn(0).commands; !slices.Equal(got, []string{"EHLO relay-1.example", "STARTTLS"}) {
 		t.Errorf("commands %q", got)
+	}
+}
+
+// TestHalfAReplyUnasked: over TLS a 421 comes in two records, the second when the
+// first has been noticed.
+func TestHalfAReplyUnasked(t *testing.T) {
+	t.Parallel()
+	server, _ := certificate(t, "fake.example", time.Now().Add(time.Hour))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	wrote := make(chan struct{})
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		s := tls.Server(nc, server)
+		io.WriteString(s, "42") //nolint:errcheck // the test then fails
+		close(wrote)
+		time.Sleep(100 * time.Millisecond)   // longer than a look takes
+		io.WriteString(s, "1 4.3.2 bye\r\n") //nolint:errcheck // as above
+		io.Copy(io.Discard, s)               //nolint:errcheck // until the client has left
+	}()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	tc := tls.Client(nc, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is not what is tested
+	if err := tc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	k := newConn(nc, time.Now())
+	k.use(tc)
+	state := tc.ConnectionState()
+	k.tls = &state
+	<-wrote
+	said, err := k.unasked(t.Context(), 10*time.Second)
+	for quiet := time.Now(); !said && err == nil && time.Since(quiet) < 50*time.Millisecond; { // it was on its way
+		said, err = k.unasked(t.Context(), 10*time.Second)
+	}
+	if !said || err != nil || k.reply.code != 421 || !k.gone {
+		t.Errorf("said %v, %v, reply %d, gone %v", said, err, k.reply.code, k.gone)
 	}
 }

@@ -23,6 +23,11 @@ func (t *Transaction) send(ctx context.Context, l *leg, m *message) ending {
 		if err != nil {
 			return failed(l, err)
 		}
+		if t.r.now().After(m.until) { // the wait for the quota took it all
+			t.cfg.Quota.Refund(len(l.to))
+			l.ticket.Cancel()
+			return failed(l, errLate())
+		}
 	}
 	t.tag(l, m.SESTags)
 	trace := traceHeader(t.env, t.cfg.Hostname, t.r.now())

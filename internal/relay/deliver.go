@@ -35,7 +35,7 @@ func (t *Transaction) deliver(ctx context.Context, l *leg, m *message, unknowns 
 		return e
 	}
 	cause := AsError(e.err)
-	if reason, ok := t.failover(l, cause); ok {
+	if reason, ok := t.failover(l, cause); ok && !t.r.now().After(m.until) {
 		return t.redirect(ctx, l, m, reason, cause)
 	}
 	return e
@@ -126,6 +126,7 @@ func (t *Transaction) divert(ctx context.Context, l *leg, other Route, reason Re
 		return nil, err
 	}
 	next.decided, next.eligible, next.held, next.sesOpen, next.attempts = l.decided, l.eligible, l.held, l.sesOpen, l.attempts
+	next.diverted = true
 	return next, err
 }
 

@@ -182,6 +182,7 @@ type fakeQuota struct {
 	left     int
 	taken    int
 	refunded int
+	wait     time.Duration // of each Take
 }
 
 func (q *fakeQuota) Spent(n int) bool {
@@ -191,6 +192,7 @@ func (q *fakeQuota) Spent(n int) bool {
 }
 
 func (q *fakeQuota) Take(_ context.Context, n int) error {
+	time.Sleep(q.wait)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.left < n {

@@ -10,6 +10,7 @@ type leg struct {
 	eligible bool // the split and the rules left it to SES
 	held     bool // the requested split and the rules did, the brake did not
 	sesOpen  bool // of every decision behind it
+	diverted bool // from the other upstream, behind DATA
 	hop      *Hop
 	ticket   Ticket
 	delivery Delivery
@@ -18,8 +19,9 @@ type leg struct {
 	attempts []Attempt
 }
 
-// overflowed reports whether the mail was not meant for SES.
-func (l *leg) overflowed() bool { return l.route == SES && l.decided == Cuenote }
+// overflowed reports whether the mail is at SES because Cuenote could not take it:
+// it was not meant for SES, or had gone to Cuenote already.
+func (l *leg) overflowed() bool { return l.route == SES && (l.decided == Cuenote || l.diverted) }
 
 // classBreaker is the class of the refusal by an open breaker.
 const classBreaker = "breaker"

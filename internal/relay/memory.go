@@ -26,11 +26,15 @@ func (b *Budget) Reserve(n int64) bool {
 	if n > smallRequest {
 		limit -= limit / 16
 	}
-	if b.used.Add(n) > limit {
-		b.used.Add(-n)
-		return false
+	for {
+		used := b.used.Load()
+		if used+n > limit {
+			return false // without having been in anybody's way
+		}
+		if b.used.CompareAndSwap(used, used+n) {
+			return true
+		}
 	}
-	return true
 }
 
 // Free gives n bytes back.

@@ -19,10 +19,10 @@ type message struct {
 	until    time.Time // see lastCall
 }
 
-// errLate keeps the end of the data from being written. The upstream is not to
-// blame, and the client comes again.
+// errLate keeps the end of the data from being written. It says nothing of the
+// upstream, not even that a probe has worked, and the client comes again.
 func errLate() *Error {
-	return &Error{Kind: Unavailable, Class: "late", Reply: ReplyUnavailable}
+	return &Error{Kind: Unavailable, Signal: SignalBusy, Class: "late", Reply: ReplyUnavailable}
 }
 
 // errMemory is the refusal when the budget is spent.

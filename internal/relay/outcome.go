@@ -37,7 +37,7 @@ const (
 	SignalNone  Signal = iota // about one mail or recipient only: counts as an answer
 	SignalCount               // counts towards the failure ratio
 	SignalTrip                // concerns the whole account or host: opens the breaker at once
-	SignalBusy                // the upstream was not asked, all places are taken: says nothing about it
+	SignalBusy                // the upstream was not asked (all places are taken, or it is too late): says nothing about it
 )
 
 // Error is an upstream's answer that is not an acceptance. It carries two

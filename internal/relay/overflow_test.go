@@ -229,3 +229,32 @@ func (w *world) sideBySide(to ...string) []Reply {
 	}
 	return tx.DataEach(context.Background(), &fakeSource{content: testMail})
 }
+
+// TestBrakeStopsMailOnItsWayBack: mail for SES went to Cuenote, which fails at
+// DATA; the brake is pulled while the client sends the content.
+func TestBrakeStopsMailOnItsWayBack(t *testing.T) {
+	for _, braked := range []bool{false, true} {
+		w := outage(t, true)
+		w.router.route = SES
+		w.set(func(c *Config) { c.Policy.SESExhausted = true })
+		w.quota.left = 0
+		tx := w.begin()
+		if r := tx.Recipient(context.Background(), addr("a@example.jp")); r != ReplyRecipientOK {
+			t.Fatal(r)
+		}
+		w.quota.left = 10
+		src := &brakingSource{fakeSource{content: testMail}, func() { w.router.closed = braked }}
+		r := tx.Data(context.Background(), src)
+		if at := len(w.ses.mails()); braked && (!r.Temporary() || at != 0) || !braked && (!r.Positive() || at != 1) {
+			t.Errorf("brake %v: reply %v, %d at SES", braked, r, at)
+		}
+	}
+}
+
+// brakingSource does something when the content is asked for.
+type brakingSource struct {
+	fakeSource
+	opening func()
+}
+
+func (s *brakingSource) Open() error { s.opening(); return s.fakeSource.Open() }

@@ -112,6 +112,44 @@ func TestLateFailover(t *testing.T) {
 	}
 }
 
+// TestQuotaThatComesTooLate: the wait for tokens has taken all the time of the
+// delivery. Nobody is asked any more, and a probe that asked nobody closes no breaker.
+func TestQuotaThatComesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.cfg.SES.Breaker.trip(time.Now(), "paused")
+		time.Sleep(11 * time.Second)
+		w.quota.wait = lastCall + time.Second
+		w.ses.ready = func() error { t.Error("SES is asked"); return nil }
+		_, data := w.submit(testMail, "a@example.jp")
+		if open, _ := w.cfg.SES.Breaker.Open(); !open || w.ses.completed != 0 || data != ReplyUnavailable {
+			t.Errorf("open %v, SES asked %d times, reply %v", open, w.ses.completed, data)
+		}
+		if n := len(w.cuenote.mails()) + w.cuenote.aborted; n != 0 || w.quota.refunded != 1 {
+			t.Errorf("Cuenote was asked, or %d recipients refunded", w.quota.refunded)
+		}
+		w.quota.wait, w.ses.ready = 0, nil
+		if _, data := w.submit(testMail, "b@example.jp"); !data.Positive() || len(w.ses.mails()) != 1 {
+			t.Errorf("no second probe: %v", data)
+		}
+	})
+}
+
+// TestLateProbe: SES's credentials took all the time, so that nothing was sent:
+// that closes no breaker.
+func TestLateProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.cfg.SES.Breaker.trip(time.Now(), "paused")
+		time.Sleep(11 * time.Second)
+		w.ses.ready = func() error { time.Sleep(lastCall + time.Second); return nil }
+		_, data := w.submit(testMail, "a@example.jp")
+		if open, _ := w.cfg.SES.Breaker.Open(); !open || data != ReplyUnavailable || len(w.cuenote.mails()) != 0 {
+			t.Errorf("open %v, reply %v, %d at Cuenote", open, data, len(w.cuenote.mails()))
+		}
+	})
+}
+
 // TestUnaskedProbe: SES refuses a recipient without a call; that closes no breaker.
 func TestUnaskedProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

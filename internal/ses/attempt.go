@@ -16,6 +16,7 @@ import (
 type conn struct {
 	net.Conn
 	given  atomic.Int64 // bytes that the kernel took or is being offered
+	heard  atomic.Int64 // given, when the last answer came; 0: not noted
 	sealed atomic.Bool
 
 	raw    syscall.RawConn // nil when the connection is none of the system's
@@ -48,9 +49,24 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Write counts p before it is written, so that whoever seals the connection
+// writePart is how much is counted at once: what is counted and has not left is
+// never more.
+const writePart = 64 << 10
+
+// Write writes p in parts.
+func (c *conn) Write(p []byte) (n int, err error) {
+	for {
+		part := p[n:min(len(p), n+writePart)]
+		m, err := c.writePart(part)
+		if n += m; err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// writePart counts p before it is written, so that whoever seals the connection
 // either sees the bytes or stops them.
-func (c *conn) Write(p []byte) (int, error) {
+func (c *conn) writePart(p []byte) (int, error) {
 	c.given.Add(int64(len(p)))
 	if c.sealed.Load() {
 		c.given.Add(-int64(len(p)))
@@ -132,7 +148,14 @@ var errEarly = errors.New("ses: HTTP 200 before the request was written")
 // not all of it was given to the connection: then a 200 accepts nothing. Who
 // says so is not SES, or has lost its place in the dialogue.
 func (a *attempt) early() bool {
-	return a.conn != nil && a.conn.given.Load()-a.start < a.length
+	if a.conn == nil {
+		return false
+	}
+	given := a.conn.given.Load()
+	if heard := a.conn.heard.Load(); heard > 0 { // more may have been written since
+		given = heard
+	}
+	return given-a.start < a.length
 }
 
 // failure classifies a POST that brought no answer, or none that counts.

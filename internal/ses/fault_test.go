@@ -142,6 +142,29 @@ var faults = []struct {
 
 const big = 8 << 20
 
+// A 200 that comes before the request has left accepts nothing, also when all
+// of the request is taken afterwards.
+func TestEarlyAnswerOfAPatientServer(t *testing.T) {
+	t.Parallel()
+	s := newRawServer(t, func(_ *rawServer, c *rawConn) {
+		for {
+			if _, ok := c.header(); !ok {
+				return
+			}
+			c.write(okAnswer)
+			io.CopyN(io.Discard, c.r, big) //nolint:errcheck // the client may be gone
+		}
+	})
+	c := newClient(t, s.url, SenderDirect)
+	for range 3 {
+		d := begin(t, c, "to@example.com")
+		receipt, err := d.Send(t.Context(), newBody("Subject: x\r\n\r\n"+strings.Repeat("0123456789abcde\r\n", big/17)))
+		if e := relay.AsError(err); err == nil || e.Outcome == relay.Accepted {
+			t.Errorf("accepted: %+v", receipt)
+		}
+	}
+}
+
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, f := range faults {

@@ -104,6 +104,7 @@ func (l *link) exchange(ctx context.Context, p pieces, answerWait time.Duration)
 
 // bothWays reads the answer while the request is still being written.
 func (l *link) bothWays(p pieces, deadline time.Time, answerWait time.Duration) (*response, bool, error) {
+	start := l.conn.given.Load()
 	written := make(chan error, 1)
 	go func() {
 		err := l.write(p)
@@ -113,7 +114,8 @@ func (l *link) bothWays(p pieces, deadline time.Time, answerWait time.Duration) 
 		written <- err
 	}()
 	r, again, err := l.answer(deadline, answerWait)
-	wait := time.Duration(0) // answered early, or broken: what is left of the request is not wanted
+	again = again && l.conn.heard.Load()-start >= int64(p.size()) // else the next answer may be to the rest of this request
+	wait := time.Duration(0)                                      // answered early, or broken: what is left of the request is not wanted
 	if again {
 		wait = lastWords // all was read, most likely, and the writer is about to see it
 	}
@@ -166,6 +168,7 @@ func (l *link) answer(deadline time.Time, answerWait time.Duration) (*response, 
 		if resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
 			continue
 		}
+		l.conn.heard.Store(l.conn.given.Load())
 		r := &response{status: resp.StatusCode, header: resp.Header}
 		l.left = maxAnswer
 		if n := resp.ContentLength; n < 0 || int64(l.in.Buffered()) < n {
