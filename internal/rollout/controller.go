@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,6 +90,7 @@ type Controller struct {
 	saved   time.Time // when the stages were stored
 	unsaved []untold  // trips that the store does not have yet
 	giving  *abortion // an abort that it does not have yet
+	doubts  []doubt   // decisions that it may have
 	quota   QuotaReport
 	tried   Counts // what split.rehearse has judged since this process came, at any share
 }
@@ -98,6 +100,13 @@ type untold struct {
 	trip     Trip
 	brake    *split.Brake
 	criteria []Criterion
+}
+
+// doubt is a decision whose storing was not answered.
+type doubt struct {
+	Decision
+	version int64 // that it was to have
+	looks   int   // that did not find it
 }
 
 // Times of a controller. Tick is to be called every TickEvery.
@@ -279,7 +288,8 @@ func (c *Controller) trade(ctx context.Context, now time.Time, mine map[string]*
 	}
 }
 
-// load reads the state. Without the store the last one counts.
+// load reads the state. Without the store the last one counts, and against a
+// store that has lost it.
 func (c *Controller) load(ctx context.Context) {
 	s, found, err := c.Store.Load(ctx)
 	if (err != nil) != (c.trouble != nil) && err != nil {
@@ -290,10 +300,45 @@ func (c *Controller) load(ctx context.Context) {
 	}
 	c.trouble = err
 	switch {
-	case err == nil && found:
+	case err != nil:
+		return
+	case c.state.Version > 0 && (!found || c.state.prevails(&s)):
+		c.giveBack(ctx, s.Version)
+	case found:
 		c.state = s
-	case err == nil:
-		c.state.Version = 0 // a Redis that was emptied gets it back with the next change
+	}
+	c.resolve()
+}
+
+// giveBack stores what this instance holds in a store that has lost it: a Redis
+// that was emptied, or a replica that had not heard of the last change.
+func (c *Controller) giveBack(ctx context.Context, stored int64) {
+	next := c.state
+	next.Version = max(next.Version, stored+1)
+	if err := c.Store.Swap(ctx, stored, next); err != nil {
+		if !errors.Is(err, ErrStale) { // else another instance was faster
+			c.Log.Warn("rollout: the store has lost the state and does not take it back yet", "error", err.Error())
+		}
+		return
+	}
+	c.Log.Warn("rollout: the store had lost the state and was given it back", "stored", stored, "version", next.Version)
+	c.state = next
+}
+
+// doubtLooks is how many looks do not find a decision before it counts as never
+// stored: a Redis that was frozen may carry out a command after a load.
+const doubtLooks = 10
+
+// resolve passes on the decisions that were stored although no answer came.
+func (c *Controller) resolve() {
+	for _, d := range slices.Clone(c.doubts) {
+		if c.state.has(&d.Decision) {
+			c.decided(d.Decision)
+		}
+	}
+	c.doubts = slices.DeleteFunc(c.doubts, func(d doubt) bool { return c.state.Version >= d.version || d.looks >= doubtLooks })
+	for i := range c.doubts {
+		c.doubts[i].looks++
 	}
 }
 
@@ -302,26 +347,29 @@ func (c *Controller) swap(ctx context.Context, next State) error {
 	old := c.state
 	next.Version = old.Version + 1
 	next = c.flushed(next)
+	d, is := next.decision(&old)
 	if err := c.Store.Swap(ctx, old.Version, next); err != nil {
 		if errors.Is(err, ErrStale) {
 			c.load(ctx)
 			return ErrBusy
+		}
+		if is {
+			c.doubts = append(c.doubts, doubt{Decision: d, version: next.Version})
 		}
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	c.state = next
 	clear(c.pending)
 	c.quota = QuotaReport{}
-	if n := len(next.Decisions); n > 0 {
-		if d := next.Decisions[n-1]; len(old.Decisions) == 0 || !d.At.Equal(old.Decisions[len(old.Decisions)-1].At) || d.Action != old.Decisions[len(old.Decisions)-1].Action {
-			c.decided(d)
-		}
+	if is {
+		c.decided(d)
 	}
 	return nil
 }
 
 // decided counts, logs and passes on a decision.
 func (c *Controller) decided(d Decision) {
+	c.doubts = slices.DeleteFunc(c.doubts, func(o doubt) bool { return o.same(&d) })
 	c.metrics.decisions.WithLabelValues(string(d.Action)).Inc()
 	c.Log.Info("rollout", "action", string(d.Action), "who", d.Who, "reason", d.Reason, "phase", string(d.Phase),
 		"step", d.Step, "from", d.From.Float(), "to", d.To.Float())

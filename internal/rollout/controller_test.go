@@ -910,6 +910,106 @@ func TestTripOfAnother(t *testing.T) {
 	}
 }
 
+// A Redis that was emptied is given the rollout back at once, so that a restart
+// of one instance after the other does not lose it.
+func TestEmptiedStore(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(5 * time.Minute)
+	version := s.c.state.Version
+	s.store = NewMemoryStore()
+	s.c.Store = s.store
+	s.pass(time.Second)
+	got, found, err := s.store.Load(t.Context())
+	if err != nil || !found || got.Phase != Running || got.Version < version || len(got.Stages) != 1 {
+		t.Fatalf("found %v: %+v, %v", found, got, err)
+	}
+	s.boot()
+	s.at("after a restart", Running, 1, 1000)
+	s.until("the second step", time.Hour, func() bool { return s.live.Current().Applied() == 5000 })
+}
+
+// A store of an older state, a replica that had not heard of the last change,
+// does not undo what was acknowledged.
+func TestOlderStore(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(5 * time.Minute)
+	older := s.c.state
+	replica := func(of State) {
+		s.store = NewMemoryStore()
+		if err := s.store.Swap(t.Context(), 0, of); err != nil {
+			t.Fatal(err)
+		}
+		s.c.Store = s.store
+	}
+	s.must(ActionPause, "the figures look strange")
+	paused := s.c.state
+	replica(older)
+	s.pass(2 * time.Second)
+	if got, _, _ := s.store.Load(t.Context()); got.Phase != Paused || s.c.state.Phase != Paused {
+		t.Errorf("stored %s, held %s", got.Phase, s.c.state.Phase)
+	}
+
+	// Somebody who never knew of the pause has gone on with the older state.
+	ahead := older
+	ahead.Version = s.c.state.Version + 5
+	replica(ahead)
+	s.pass(2 * time.Second)
+	if got, _, _ := s.store.Load(t.Context()); got.Phase != Paused || got.Version <= ahead.Version || s.c.state.Version != got.Version {
+		t.Errorf("stored %s of version %d, held %s", got.Phase, got.Version, s.c.state.Phase)
+	}
+
+	// A resume that was acknowledged is newer than the pause.
+	s.must(ActionResume, "they are good")
+	replica(paused)
+	s.pass(2 * time.Second)
+	if got, _, _ := s.store.Load(t.Context()); got.Phase != Running {
+		t.Errorf("stored %s", got.Phase)
+	}
+	if got := s.lines(); got != "start pause resume" {
+		t.Error(got)
+	}
+}
+
+// deafStore does what it is asked, and answers that it did not.
+type deafStore struct {
+	Store
+	deaf bool
+}
+
+func (d *deafStore) Swap(ctx context.Context, old int64, next State) error {
+	err := d.Store.Swap(ctx, old, next)
+	if d.deaf {
+		return errors.New("i/o timeout")
+	}
+	return err
+}
+
+// Of a rollback that was stored without an answer, people are told all the
+// same, and once.
+func TestToldWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	store := &deafStore{Store: NewMemoryStore()}
+	s := newStand(t, func(s *stand) { s.store = store })
+	s.must(ActionStart, "r")
+	s.pass(time.Minute)
+	store.deaf, s.sesBad = true, 1
+	s.until("the rollback", time.Minute, func() bool { return s.live.Current().Applied() == 0 })
+	store.deaf = false
+	s.pass(time.Minute)
+	s.at("recorded", RolledBack, -1, 0)
+	var told []string
+	for _, e := range s.told {
+		told = append(told, string(e.Action))
+	}
+	if got := strings.Join(told, " "); got != "start rollback" {
+		t.Error(got)
+	}
+}
+
 type brokenStore struct {
 	Store
 	err error

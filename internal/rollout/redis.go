@@ -28,7 +28,8 @@ redis.call('HSET', KEYS[1], 'version', ARGV[2], 'state', ARGV[3])
 return 1`)
 
 // RedisStore keeps the state for a fleet, beside the split. A Redis that has
-// lost it gets it back from the instances, which each hold the last one.
+// lost it gets it back from the instances, which each hold the last one: see
+// Controller.load.
 type RedisStore struct {
 	client redis.UniversalClient
 	key    string

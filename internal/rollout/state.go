@@ -94,6 +94,54 @@ func (s State) decided(d Decision) State {
 	return s
 }
 
+// same reports whether two lines of a record are one.
+func (d *Decision) same(o *Decision) bool {
+	return d.At.Equal(o.At) && d.Action == o.Action && d.Who == o.Who
+}
+
+// last is the newest line of the record; nil: there is none.
+func (s *State) last() *Decision {
+	if n := len(s.Decisions); n > 0 {
+		return &s.Decisions[n-1]
+	}
+	return nil
+}
+
+// decision is the line that the record of s has at its end beyond that of old.
+func (s *State) decision(old *State) (Decision, bool) {
+	d, was := s.last(), old.last()
+	if d == nil || was != nil && d.same(was) {
+		return Decision{}, false
+	}
+	return *d, true
+}
+
+// has reports whether a line is in the record.
+func (s *State) has(d *Decision) bool {
+	return slices.ContainsFunc(s.Decisions, func(o Decision) bool { return o.same(d) })
+}
+
+// knows reports whether the last decision of o is in the record of s, or too
+// old to be in it.
+func (s *State) knows(o *State) bool {
+	d := o.last()
+	return d == nil || s.has(d) || len(s.Decisions) >= maxDecisions && d.At.Before(s.Decisions[0].At)
+}
+
+// prevails reports whether s, which an instance holds, counts and not o, which
+// the store has: a store that was restored, or failed over with writes lost.
+// The higher version wins, as with the split; but an order or a guard that has
+// stopped the rollout is not undone by somebody who never knew of it.
+func (s *State) prevails(o *State) bool {
+	switch {
+	case s.Phase.still() && !o.Phase.still() && !o.knows(s):
+		return true
+	case o.Phase.still() && !s.Phase.still() && !s.knows(o):
+		return false
+	}
+	return s.Version > o.Version
+}
+
 // start forgets the rollout before, and nothing of the record.
 func (s State) start(now time.Time, steps []Step, o Order) State {
 	s = s.enter(Gating, now, Stop{})

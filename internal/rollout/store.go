@@ -17,7 +17,8 @@ type Store interface {
 	// Load returns what is stored; false when nothing ever was.
 	Load(ctx context.Context) (State, bool, error)
 	// Swap replaces the state whose version is old (0: nothing stored) by next,
-	// whose version is old + 1. ErrStale: another one is stored.
+	// whose version is higher. ErrStale: another one is stored. After any other
+	// error next may be stored all the same, now or soon.
 	Swap(ctx context.Context, old int64, next State) error
 }
 

@@ -21,6 +21,9 @@ var Phases = []Phase{Idle, Running, Gating, Paused, Held, RolledBack, Aborted, C
 // underway reports whether the rollout owns the split: a change by hand holds it.
 func (p Phase) underway() bool { return p == Running || p == Gating || p == Paused }
 
+// still reports whether somebody or the guard has stopped the rollout.
+func (p Phase) still() bool { return p == Paused || p == Held || p == RolledBack || p == Aborted }
+
 // Verdict is what a judge says. The worst of several counts.
 type Verdict string
 
