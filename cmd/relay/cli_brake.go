@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"sesrelay/cmd/relay/internal/apiclient"
 )
 
 const releaseExample = `relay brake release --reason "SES answers again"`
@@ -35,12 +37,12 @@ until it is released. It needs no reason, no version and no disk, and is safe to
 		if err != nil {
 			return err
 		}
-		s, answer, took := everywhere(cmd.Context(), client, begun, s, answer)
+		s, answer, took := everywhere(cmd.Context(), client, begun, s, answer, (*apiclient.Split).BrakedBy)
 		if f.json {
 			return f.printJSON(answer)
 		}
 		fmt.Fprintf(c.out, "%s: SES gets nothing from now on; %s is asked for\n", c.paint().bold("BRAKE on"), percentText(&s.SESPercent))
-		fmt.Fprintf(c.out, "applied     %s, %d ms after the command\n", appliedText(s), took.Milliseconds())
+		fmt.Fprintf(c.out, "applied     %s, %d ms after the command\n", appliedWhere(s, s.BrakedAt), took.Milliseconds())
 		printUnsaved(c, s)
 		fmt.Fprintf(c.out, "release it  %s\n", releaseExample)
 		return nil

@@ -76,23 +76,31 @@ func printSplit(c *cli, s *apiclient.Split) {
 }
 
 func brakeText(b *apiclient.Brake) string {
-	return fmt.Sprintf("SES gets nothing since %s, by %s: %s. Release it with: relay brake release --reason ...",
-		when(b.At), printable(b.By), printable(b.Reason))
+	gets := "nothing"
+	if b.Ceiling > 0 { // the guard's, back to the last good step
+		gets = "no more than " + percentText(&b.Ceiling)
+	}
+	return fmt.Sprintf("SES gets %s since %s, by %s: %s. Release it with: relay brake release --reason ...",
+		gets, when(b.At), printable(b.By), printable(b.Reason))
 }
 
 // appliedText says which instances apply the version and which are behind.
-func appliedText(s *apiclient.Split) string {
-	text := fmt.Sprintf("by %d of %d instances", s.AppliedBy(), len(s.Instances))
+func appliedText(s *apiclient.Split) string { return appliedWhere(s, s.AppliedAt) }
+
+func appliedWhere(s *apiclient.Split, applies func(apiclient.Instance) bool) string {
+	n := 0
 	var behind []string
 	for _, i := range s.Instances {
 		switch {
-		case s.AppliedAt(i):
+		case applies(i):
+			n++
 		case i.Version < s.Version:
 			behind = append(behind, fmt.Sprintf("%s is at version %d", printable(i.ID), i.Version))
 		default:
 			behind = append(behind, fmt.Sprintf("%s gives SES %s", printable(i.ID), percentText(i.Applied)))
 		}
 	}
+	text := fmt.Sprintf("by %d of %d instances", n, len(s.Instances))
 	if len(behind) > 0 {
 		text += ": " + strings.Join(behind, ", ")
 	}
@@ -196,9 +204,9 @@ const (
 
 // everywhere waits until every instance applies a change that was begun then,
 // and returns the split as it is seen at the end and how long it took.
-func everywhere(ctx context.Context, client *apiclient.Client, begun time.Time, s *apiclient.Split, answer apiclient.Answer) (*apiclient.Split, apiclient.Answer, time.Duration) {
+func everywhere(ctx context.Context, client *apiclient.Client, begun time.Time, s *apiclient.Split, answer apiclient.Answer, done func(*apiclient.Split) int) (*apiclient.Split, apiclient.Answer, time.Duration) {
 	warning := s.Warning
-	for s.AppliedBy() < len(s.Instances) && time.Since(begun) < applyWait && ctx.Err() == nil {
+	for done(s) < len(s.Instances) && time.Since(begun) < applyWait && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-time.After(applyAsk):
@@ -216,14 +224,17 @@ func everywhere(ctx context.Context, client *apiclient.Client, begun time.Time, 
 // reportChange waits until every instance applies the new version, then prints
 // before and after.
 func reportChange(ctx context.Context, f *apiFlags, client *apiclient.Client, begun time.Time, before, after *apiclient.Split, answer apiclient.Answer) error {
-	after, answer, took := everywhere(ctx, client, begun, after, answer)
+	after, answer, took := everywhere(ctx, client, begun, after, answer, (*apiclient.Split).AppliedBy)
 	if f.json {
 		return f.printJSON(answer)
 	}
 	p := f.c.paint()
 	from, to := &before.SESPercent, &after.SESPercent
 	if before.Brake != nil && after.Brake == nil { // released: what is asked for has not changed
-		from, to = new(float64), &after.SESPercent
+		from, to = before.Applied, &after.SESPercent
+		if from == nil {
+			from = &before.Brake.Ceiling
+		}
 	}
 	fmt.Fprintf(f.c.out, "SES share   %s -> %s\n", percentText(from), p.bold(percentText(to)))
 	fmt.Fprintf(f.c.out, "version     %d -> %d\n", before.Version, after.Version)

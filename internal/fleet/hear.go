@@ -27,7 +27,7 @@ func (f *Fleet) Handler() http.Handler {
 			f.Log.Warn("brake: told by another instance", "from", m.From, "by", m.Brake.By, "reason", m.Brake.Reason)
 		}
 		now := f.Live.Current()
-		answer, _ := json.Marshal(braked{now.Version, now.Applied(), now.Ceiling}) // numbers alone
+		answer, _ := json.Marshal(braked{f.self.Run, now.Version, now.Applied(), now.Ceiling}) // nothing that could fail
 		w.Header().Set(signature, seal(key, "braked "+m.Nonce, answer))
 		w.Write(answer)
 	})

@@ -323,6 +323,33 @@ func TestTellNamesWhomItDidNotReach(t *testing.T) {
 	}
 }
 
+// Every instance says that it is to be found at 127.0.0.1: what answers there is
+// this one itself, and nobody else was told.
+func TestTellDoesNotBelieveItself(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	all := joinAll(t, 3, "redis://"+server.Addr)
+	server.Kill()
+	f := all[0]
+	f.mu.Lock()
+	for run, p := range f.peers {
+		p.Admin = f.self.Admin
+		f.peers[run] = p
+	}
+	f.mu.Unlock()
+	err := f.Tell(t.Context(), split.Pull{Origin: "x", Number: 1, Brake: split.Brake{By: "ops", Reason: "r", At: time.Now()}}, 0)
+	if err == nil || !strings.Contains(err.Error(), "relay-2 (another instance answers at ") || !strings.Contains(err.Error(), "relay-3 (another") {
+		t.Errorf("%v", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, i := range f.known {
+		if i.Run != f.self.Run && i.Ceiling == 0 {
+			t.Errorf("%s counts as braked", i.ID)
+		}
+	}
+}
+
 // Without state.secret_file the instances share a secret in Redis, and give it
 // back when Redis was emptied; an instance that came meanwhile is understood.
 func TestSecretOfTheFleet(t *testing.T) {

@@ -35,8 +35,9 @@ type message struct {
 	Brake   split.Pull `json:"brake"`
 }
 
-// braked is the answer: what the instance applies from now on.
+// braked is the answer: who it is, and what it applies from now on.
 type braked struct {
+	Run     string        `json:"run"`
 	Version int64         `json:"version"`
 	Applied split.Percent `json:"applied"`
 	Ceiling split.Percent `json:"ceiling"`
@@ -68,6 +69,9 @@ func (f *Fleet) Tell(ctx context.Context, p split.Pull, version int64) error {
 	for _, to := range f.everybody() {
 		wg.Go(func() {
 			now, err := f.tellOne(ctx, to.Instance, keys[0], m.Nonce, body)
+			if err == nil && now.Run != to.Run { // several say they are at 127.0.0.1, and it was this one
+				err = errors.New("another instance answers at " + to.Admin)
+			}
 			if err == nil {
 				f.hasBraked(to.Run, now)
 			}

@@ -32,9 +32,10 @@ type Split struct {
 
 // Brake says who pulled it, why and when.
 type Brake struct {
-	By     string    `json:"by"`
-	Reason string    `json:"reason"`
-	At     time.Time `json:"at"`
+	By      string    `json:"by"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
+	Ceiling float64   `json:"ceiling"` // percent; the guard's can be above 0
 }
 
 // Instance is one relay of the fleet and the split version that it applies.
@@ -45,14 +46,24 @@ type Instance struct {
 }
 
 // AppliedBy counts the instances that apply the split.
-func (s *Split) AppliedBy() int {
-	n := 0
+func (s *Split) AppliedBy() int { return s.count(s.AppliedAt) }
+
+// BrakedBy counts the instances that hold the brake.
+func (s *Split) BrakedBy() int { return s.count(s.BrakedAt) }
+
+func (s *Split) count(applies func(Instance) bool) (n int) {
 	for _, i := range s.Instances {
-		if s.AppliedAt(i) {
+		if applies(i) {
 			n++
 		}
 	}
 	return n
+}
+
+// BrakedAt reports whether an instance gives SES no more than the brake allows,
+// whatever its version: without Redis a change before it may not have come there.
+func (s *Split) BrakedAt(i Instance) bool {
+	return s.Applied != nil && i.Applied != nil && *i.Applied <= *s.Applied || s.AppliedAt(i)
 }
 
 // AppliedAt reports whether an instance applies the split's version or a later
