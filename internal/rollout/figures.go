@@ -103,6 +103,7 @@ type Figures struct {
 	Counts
 	Events     *Reported     // what SES reported in the window; nil: rollout.events is none
 	Long       *Reported     // and over a day: complaints come late
+	Unread     string        // why what SES reports is not known here; "" it is
 	Unreported int64         // accepted by SES since the newest report
 	SilentFor  time.Duration // since the oldest of those
 }

@@ -27,7 +27,7 @@ func (g *Gate) Judge(f *Figures, guard *Judgement) Judgement {
 		if c.past || g.worse(&c) {
 			j.hold("the guard: " + c.Text)
 		}
-		if c.Name == NoData && c.Sample >= g.MinMessages && *c.Value >= c.Limit/2 {
+		if c.Name == NoData && c.Value != nil && c.Sample >= g.MinMessages && *c.Value >= c.Limit/2 {
 			j.hold("the guard: " + c.Text)
 		}
 	}
@@ -50,6 +50,18 @@ func (g *Gate) worse(c *Criterion) bool {
 		return c.Interval.Low > g.DelayMax.Seconds()
 	}
 	return false
+}
+
+// unread takes back what was judged by an older part of SES's reports: the record
+// of whoever promotes on it must not say that they were good.
+func (j *Judgement) unread(why string) {
+	for i := range j.Criteria {
+		if c := &j.Criteria[i]; (c.Name == Success || c.Name == Bounce) && c.Verdict == Pass {
+			c.Verdict = Hold
+			c.Text += "; " + why
+		}
+	}
+	j.hold(why)
 }
 
 // hold adds a reason that is no figure.

@@ -65,18 +65,24 @@ func shared(ses, cuenote control) bool {
 }
 
 // silence judges how long nothing was reported of mail that SES accepted. With
-// too little mail, and so always at 0 %, silence is normal.
+// too little mail, and so always at 0 %, silence is normal. Where the reports are
+// not read nothing is known of it, which is not good news either.
 func (g *Guard) silence(f *Figures) Criterion {
 	value := f.SilentFor.Seconds()
 	c := Criterion{Name: NoData, Value: &value, Limit: g.NoDataMax.Seconds(), Unit: Seconds, Sample: f.Unreported, Verdict: Pass}
 	c.Text = fmt.Sprintf("SES accepted %d messages since its newest report, the first of them %s ago", f.Unreported, f.SilentFor.Round(time.Second))
-	if f.Unreported == 0 {
-		c.Text = "SES has reported on what it accepted"
-	}
-	if f.Unreported >= g.MinMessages && f.SilentFor >= g.NoDataMax {
+	switch {
+	case f.Unreported >= g.MinMessages && f.SilentFor >= g.NoDataMax:
 		c.past = true
 		c.Verdict = Rollback
 		c.Text += fmt.Sprintf("; the limit is %s", g.NoDataMax)
+	case f.Unread != "":
+		c.Verdict, c.Text = Hold, f.Unread
+		if f.Unreported == 0 {
+			c.Value = nil
+		}
+	case f.Unreported == 0:
+		c.Text = "SES has reported on what it accepted"
 	}
 	return c
 }

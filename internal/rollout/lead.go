@@ -14,6 +14,9 @@ import (
 // leads reads what SES reports.
 const unread = "what SES reports has not been read since this instance leads"
 
+// elsewhere is the reason of a gate and a guard where nobody leads or another does.
+const elsewhere = "what SES reports is read by the instance that leads, and not here"
+
 // stale is the reason of a gate while reading fails.
 const stale = "what SES reports has not been read for half a minute"
 
@@ -156,10 +159,10 @@ func (c *Controller) judgeGate(now time.Time) {
 	f := &Figures{Counts: st.Counts, Events: st.Events, Long: st.Events}
 	s := c.settings.Load()
 	c.gate = s.Gate.Judge(f, &c.guard)
-	switch {
-	case !c.leads || c.Events == nil:
-	case !c.events.readSince(c.led):
-		c.gate.hold(unread) // and the guard has judged without it
+	switch why := c.unread(); {
+	case c.Events == nil:
+	case why != "":
+		c.gate.unread(why) // and the guard has judged without it
 	case !c.events.readSince(now.Add(-max(staleAfter, 3*c.ReadEvery))):
 		c.gate.hold(stale)
 	}

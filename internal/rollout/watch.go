@@ -25,18 +25,36 @@ func (c *Controller) figures(now time.Time, r *ring, withEvents bool) *Figures {
 }
 
 // reported adds what SES says. It reports minutes after the fact, so that its
-// window ends with its newest minute.
+// window ends with its newest minute. Only the instance that leads reads it: what
+// came before it led is no silence until it has looked itself.
 func (c *Controller) reported(f *Figures, step string, now time.Time, window time.Duration) {
-	f.Events, f.Long = &Reported{}, &Reported{}
-	if c.leads { // it alone reads them
-		newest, _ := c.events.newest()
-		f.Events = c.events.sum(newest.Add(-max(window, time.Minute)), now)
-		f.Long = c.events.sum(now.Add(-readAtMost), now)
-		n, first := c.fleet.accepted(step, newest, now)
-		if n > 0 {
-			f.Unreported, f.SilentFor = n, now.Sub(first)
-		}
+	f.Events, f.Long, f.Unread = &Reported{}, &Reported{}, c.unread()
+	if !c.leads {
+		return
 	}
+	newest, _ := c.events.newest()
+	f.Events = c.events.sum(newest.Add(-max(window, time.Minute)), now)
+	f.Long = c.events.sum(now.Add(-readAtMost), now)
+	if f.Unread != "" {
+		newest = maxTime(newest, c.led)
+	}
+	n, first := c.fleet.accepted(step, newest, now)
+	if n > 0 {
+		f.Unreported, f.SilentFor = n, now.Sub(first)
+	}
+}
+
+// unread says why what SES reports is not known here; "" it is.
+func (c *Controller) unread() string {
+	switch {
+	case c.Events == nil:
+		return ""
+	case !c.leads:
+		return elsewhere
+	case !c.events.readSince(c.led):
+		return unread
+	}
+	return ""
 }
 
 // watch judges a window, and puts the split back when it has to be. Nothing

@@ -75,6 +75,7 @@ const sentences = [
   ["not judged yet", "まだ判定していません"],
   ["no step is in force", "適用中の段階がありません"],
   ["what SES reports has not been read since this instance leads", "このインスタンスが主導してから、SESの報告をまだ読んでいません"],
+  ["what SES reports is read by the instance that leads, and not here", "SESの報告は主導インスタンスが読んでいるため、ここではわかりません"],
   ["what SES reports has not been read for half a minute", "SESの報告を30秒以上読めていません"],
 
   // What the rollout writes into the history.
