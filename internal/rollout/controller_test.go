@@ -489,6 +489,29 @@ func TestManualChangeHolds(t *testing.T) {
 	}
 }
 
+// The resume that undoes a hold does not end the open pause that was held: it
+// waits for somebody who has looked.
+func TestHoldInAnOpenPause(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, func(s *stand) { s.set.Steps = []Step{SetPercent(1000), PauseFor(0), SetPercent(5000)} })
+	s.must(ActionStart, "r")
+	s.at("an open pause", Paused, 1, 1000)
+	s.pass(20 * time.Minute)
+	s.live.Brake("sato", "to be sure")
+	s.pass(2 * time.Second)
+	s.at("held", Held, 1, 0)
+	s.live.Release(context.Background(), s.live.Current().Version, "fine", "sato")
+	s.must(ActionResume, "the brake is off")
+	s.at("the open pause again", Paused, 1, 1000)
+	s.pass(2 * time.Hour)
+	s.at("it waits", Paused, 1, 1000)
+	s.must(ActionResume, "the figures are good")
+	s.until("the second step", time.Minute, func() bool { return s.live.Current().Applied() == 5000 })
+	if got := s.lines(); got != "start hold resume resume advance" {
+		t.Error(got)
+	}
+}
+
 func TestPauseKeepsTheTimeLeft(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)

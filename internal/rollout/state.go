@@ -174,13 +174,18 @@ func (s State) follow(now time.Time) State {
 		return s.enter(Gating, now, Stop{})
 	case s.Steps[next].Pause == 0:
 		s.Index = next
-		s = s.enter(Paused, now, Stop{Reason: "this pause has no end: look, then promote or resume", By: "steps"})
-		s.Interrupted = Paused
-		return s
+		return s.open(now)
 	}
 	s.Index = next
 	s = s.enter(Running, now, Stop{})
 	s.Since, s.Until = now, now.Add(s.Steps[next].Pause)
+	return s
+}
+
+// open enters a pause that has no end.
+func (s State) open(now time.Time) State {
+	s = s.enter(Paused, now, Stop{Reason: "this pause has no end: look, then promote or resume", By: "steps"})
+	s.Interrupted = Paused
 	return s
 }
 
@@ -225,7 +230,10 @@ func (s State) proceed(now time.Time) State {
 		s = s.enter(Running, now, Stop{})
 		s.Until = now.Add(left)
 		return s
-	case Paused: // an open pause: resume ends it
+	case Paused: // an open pause: its own resume ends it, that of a hold in it does not
+		if s.Phase == Held {
+			return s.open(now)
+		}
 		return s.follow(now)
 	}
 	return s.enter(Gating, now, Stop{})
