@@ -627,6 +627,29 @@ func TestAbort(t *testing.T) {
 	}
 }
 
+// An abort that is repeated while the store is away is one, with the share and
+// the brake of the first; and so are two on instances that do not reach each other.
+func TestAbortTwiceWithoutTheStore(t *testing.T) {
+	t.Parallel()
+	broken := &brokenStore{Store: NewMemoryStore()}
+	s := newStand(t, func(s *stand) { s.store = broken })
+	s.must(ActionStart, "r")
+	s.pass(time.Minute)
+	broken.err = errors.New("no answer")
+	s.must(ActionAbort, "stop")
+	s.pass(5 * time.Second)
+	s.must(ActionAbort, "did it work?")
+	s.pullElsewhere(0, "ops", "rollout aborted: stop there too")
+	broken.err = nil
+	s.pass(5 * time.Second)
+	d := s.c.state.last()
+	if s.lines() != "start abort" || d.From != 1000 || d.To != 0 || d.Reason != "stop" {
+		t.Errorf("%s: %+v", s.lines(), d)
+	}
+	s.must(ActionStart, "once more")
+	s.at("begun anew", Running, 1, 1000)
+}
+
 // A person's brake is not the rollout's to release.
 func TestAbortUnderSomebodysBrake(t *testing.T) {
 	t.Parallel()

@@ -74,7 +74,9 @@ func (c *Controller) start(ctx context.Context, o Order) error {
 // pulled. Each counts: a person's may stand behind the guard's, which went on first.
 func (c *Controller) foreignBrake(s *split.Snapshot) error {
 	for i := range s.Pulls {
-		if b := &s.Pulls[i].Brake; !c.ours(b) && b.By != guardName {
+		b := &s.Pulls[i].Brake
+		again := c.state.Phase == Aborted && strings.HasPrefix(b.Reason, abortText) // on another instance, while they did not reach each other
+		if !c.ours(b) && !again && b.By != guardName {
 			return fmt.Errorf("%w (%s: %s)", ErrBrake, b.By, b.Reason)
 		}
 	}
@@ -139,16 +141,20 @@ func (c *Controller) promote(ctx context.Context, o Order) error {
 func (c *Controller) abort(ctx context.Context, o Order) error {
 	a := &abortion{order: o, from: c.Live.Current().Applied()}
 	if c.Live.Current().Ceiling > 0 {
-		braked, err := c.Live.BrakeTo(0, o.Who, "rollout aborted: "+orElse(strings.TrimSpace(o.Reason), "no reason given"))
+		braked, err := c.Live.BrakeTo(0, o.Who, abortText+orElse(strings.TrimSpace(o.Reason), "no reason given"))
 		if err != nil {
 			c.Log.Error("rollout: aborted, and the brake is on here; it is not saved yet", "error", err.Error())
 		}
-		a.brake = braked.Brake
+		a.brake = abortBrake(braked)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer func() { c.show(c.Now()) }()
-	c.giving = a
+	if first := c.giving; first == nil {
+		c.giving = a
+	} else if a.brake != nil { // released meanwhile: this one is on
+		first.brake = a.brake
+	}
 	for range 5 {
 		if c.load(ctx); c.trouble != nil {
 			break
@@ -159,6 +165,17 @@ func (c *Controller) abort(ctx context.Context, o Order) error {
 	}
 	c.Log.Error("rollout: aborted, and the brake is on; the rollout's own state follows when it can be saved")
 	return nil
+}
+
+// abortBrake is the brake of an abort among those that are on: another one may
+// have been pulled at the same moment.
+func abortBrake(s *split.Snapshot) *split.Brake {
+	for i := range s.Pulls {
+		if b := &s.Pulls[i].Brake; strings.HasPrefix(b.Reason, abortText) {
+			return b
+		}
+	}
+	return s.Brake
 }
 
 // abortion is an abort that is in force and may have to be recorded yet.

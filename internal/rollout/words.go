@@ -24,6 +24,9 @@ func (p Phase) underway() bool { return p == Running || p == Gating || p == Paus
 // still reports whether somebody or the guard has stopped the rollout.
 func (p Phase) still() bool { return p == Paused || p == Held || p == RolledBack || p == Aborted }
 
+// abortText begins the reason of an abort's brake.
+const abortText = "rollout aborted: "
+
 // Verdict is what a judge says. The worst of several counts.
 type Verdict string
 
