@@ -821,6 +821,68 @@ func TestCrashInTheMiddle(t *testing.T) {
 	}
 }
 
+// releases is a store of the split that does something else with a release.
+type releases struct {
+	split.Store
+	do func(swap func() error) error
+}
+
+func (r *releases) CompareAndSwap(ctx context.Context, old, next split.State, c split.Change) error {
+	swap := func() error { return r.Store.CompareAndSwap(ctx, old, next, c) }
+	if c.Action == split.ActionRelease && r.do != nil {
+		return r.do(swap)
+	}
+	return swap()
+}
+
+// A resume under the guard's brake makes two changes. One that ends between them
+// leaves the brake on and the rollout rolled back; after both the step is in
+// force, whether or not anybody heard so.
+func TestResumeInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		release  func(swap func() error) error
+		crash    bool
+		released bool
+	}{
+		{"crash before the release", func(func() error) error { return split.ErrRefused }, true, false},
+		{"the release fails", func(func() error) error { return split.ErrRefused }, false, false},
+		{"crash after the release", func(swap func() error) error { return errors.Join(swap(), split.ErrRefused) }, true, true},
+	} {
+		for _, a := range []Action{ActionResume, ActionStart} {
+			store := &releases{Store: split.NewMemoryStore()}
+			s := newStand(t, func(s *stand) { s.splits = store })
+			s.must(ActionStart, "r")
+			s.pass(time.Minute)
+			s.sesBad = 1
+			s.until("the rollback", time.Minute, s.in(RolledBack))
+			s.sesBad = 0
+			s.pass(10 * time.Minute)
+			store.do = c.release
+			if err := s.do(a, Order{Reason: "repaired"}); err == nil {
+				t.Fatalf("%s: %s was carried out", c.name, a)
+			}
+			store.do = nil
+			if c.crash {
+				s.boot()
+			}
+			s.pass(30 * time.Second)
+			if c.released {
+				s.at(c.name, Running, 1, 1000)
+				continue
+			}
+			want := map[Action]Phase{ActionResume: RolledBack, ActionStart: Aborted}[a]
+			s.at(c.name, want, -1, 0)
+			if cur := s.live.Current(); cur.Brake == nil || cur.SESPercent != 0 {
+				t.Errorf("%s, %s: %s is asked for, brake %+v", c.name, a, cur.SESPercent, cur.Brake)
+			}
+			s.must(a, "once more")
+			s.at(c.name, Running, 1, 1000)
+		}
+	}
+}
+
 // A state that cannot be saved moves nothing; the guard and an abort work.
 func TestStoreAway(t *testing.T) {
 	t.Parallel()

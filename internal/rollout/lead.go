@@ -77,12 +77,15 @@ func (c *Controller) settle(ctx context.Context, now time.Time) bool {
 		return true
 	}
 	s := c.Live.Current()
-	if s.Version == p.Base+1 && s.SESPercent == p.Percent && s.ChangedBy == p.Who {
+	if p.made(s) {
 		c.log(c.swap(ctx, c.state.entered(now, *p, c.state.Percent, s.Version)))
 		return true
 	}
 	next := c.state
 	next.Pending = nil
+	if p.begun(s) { // and the brakes are on: nothing rises without somebody who looks
+		next.Seen = s.Version
+	}
 	if p.Action == ActionStart {
 		next = next.enter(Aborted, now, Stop{Reason: "the start was interrupted", By: p.Who})
 	}
@@ -215,22 +218,26 @@ func (c *Controller) apply(ctx context.Context, now time.Time, from State, index
 			return err
 		}
 	}
-	p := Pending{Index: index, Percent: percent, Base: s.Version, Action: action, Who: o.Who, Reason: o.Reason, At: now, Gate: c.gate.Criteria}
+	p := Pending{Index: index, Percent: percent, Base: s.Version, Brakes: s.Brakes(), Action: action, Who: o.Who, Reason: o.Reason, At: now, Gate: c.gate.Criteria}
 	before, begun := c.state, from
 	begun.Pending = &p
 	if err := c.swap(ctx, begun); err != nil {
 		return err
 	}
 	version, err := c.move(ctx, s, percent, o)
-	if err != nil {
+	switch {
+	case version == 0:
 		before.Pending = nil
 		return errors.Join(err, c.swap(ctx, before))
+	case err != nil:
+		return err // of the brakes' release, which may have been made: settle sees
 	}
 	return c.swap(ctx, c.state.entered(c.Now(), p, s.Applied(), version))
 }
 
 // move changes the split. The brakes that were on in s come off last, so that
-// nothing is ever above the step; one that was pulled since stays.
+// nothing is ever above the step; one that was pulled since stays. A version
+// beside an error: the share was set, and the brakes may be on.
 func (c *Controller) move(ctx context.Context, s *split.Snapshot, percent split.Percent, o Order) (version int64, err error) {
 	now, err := c.Live.Set(ctx, s.Version, percent, "rollout: "+o.Reason, o.Who)
 	if err != nil && !errors.Is(err, split.ErrNotSaved) {
@@ -239,11 +246,11 @@ func (c *Controller) move(ctx context.Context, s *split.Snapshot, percent split.
 	if now.Brake == nil {
 		return now.Version, nil
 	}
-	now, err = c.Live.ReleaseKnown(ctx, now.Version, s.Brakes(), "rollout: "+o.Reason, o.Who)
+	released, err := c.Live.ReleaseKnown(ctx, now.Version, s.Brakes(), "rollout: "+o.Reason, o.Who)
 	if err != nil && !errors.Is(err, split.ErrNotSaved) {
-		return 0, err
+		return now.Version, err
 	}
-	return now.Version, nil
+	return released.Version, nil
 }
 
 func (c *Controller) log(err error) {

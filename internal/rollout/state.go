@@ -51,12 +51,28 @@ type Stop struct {
 type Pending struct {
 	Index   int           `json:"index"`
 	Percent split.Percent `json:"percent"`
-	Base    int64         `json:"base"` // version of the split before
+	Base    int64         `json:"base"`             // version of the split before
+	Brakes  []string      `json:"brakes,omitempty"` // that were on, and come off by a second change
 	Action  Action        `json:"action"`
 	Who     string        `json:"who"`
 	Reason  string        `json:"reason"`
 	At      time.Time     `json:"at"`
 	Gate    []Criterion   `json:"gate"`
+}
+
+// begun reports whether the first change of a step was made and no other since:
+// the share is asked for, and brakes that have to come off are on.
+func (p *Pending) begun(s *split.Snapshot) bool {
+	return s.Version == p.Base+1 && s.SESPercent == p.Percent && s.ChangedBy == p.Who
+}
+
+// made reports whether the whole step is in force.
+func (p *Pending) made(s *split.Snapshot) bool {
+	if len(p.Brakes) == 0 {
+		return p.begun(s)
+	}
+	on := slices.ContainsFunc(s.Brakes(), func(name string) bool { return slices.Contains(p.Brakes, name) })
+	return s.Version == p.Base+2 && s.SESPercent == p.Percent && s.ChangedBy == p.Who && !on
 }
 
 // Bounds of what is kept.
