@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -44,13 +45,24 @@ Exit code 0 only when all pass.`,
 
 // checkAll runs the offline checks, then the live ones.
 func checkAll(ctx context.Context, path string, live bool, now time.Time) []finding.Finding {
-	cfg, found := checkFile(path)
+	cfg, place, found := checkFile(path)
+	again := finding.Run("correct the file first, then", "relay check --config "+shellWord(path))
 	if cfg == nil {
-		return append(found, finding.Skipped("the rest", "the files that it names, and live checks", finding.Run("correct the file first, then", "relay check --config "+shellWord(path))))
+		return append(found, finding.Skipped("the rest", "the files that it names, and live checks", again))
 	}
-	found = append(found, checkCertificate(cfg, now)...)
-	found = append(found, checkSecrets(cfg)...)
-	found = append(found, checkState(cfg.State.File)...)
+	files := append(checkCertificate(cfg, now), checkSecrets(cfg)...)
+	files = append(files, checkState(cfg.State.File)...)
+	if failures(found) > 0 { // what else is wrong is said at once; what is right is not known before the file is
+		for _, f := range files {
+			if f.Level() == finding.LevelFail {
+				found = append(found, located(f, place))
+			}
+		}
+		return append(found, finding.Skipped("the rest", "live checks", again))
+	}
+	for _, f := range files {
+		found = append(found, located(f, place))
+	}
 	found = append(found, checkOpenFiles(cfg)...)
 	if live {
 		return append(found, checkLive(ctx, path, cfg)...)
@@ -58,11 +70,26 @@ func checkAll(ctx context.Context, path string, live bool, now time.Time) []find
 	return append(found, finding.Skipped("live checks", "SES, Cuenote and the listening addresses were not asked", finding.Run("", "relay check --live --config "+shellWord(path))))
 }
 
-// checkFile reads the configuration: each mistake and warning is a line.
-func checkFile(path string) (*config.Config, []finding.Finding) {
-	cfg, warnings, err := config.Load(path)
-	var found []finding.Finding
-	switch mistakes, ok := err.(*config.Error); {
+// fileKeys are the keys of the files that are looked at, by the finding's name.
+var fileKeys = map[string]string{
+	"certificate": "tls.certificate_file", "users_file": "access.users_file", "tokens_file": "admin.tokens_file",
+	"cuenote.password_file": "cuenote.password_file", "cuenote.ca_file": "cuenote.ca_file", "state.secret_file": "state.secret_file",
+	"state.file": "state.file", "log.key_file": "log.key_file",
+}
+
+// located adds to what is not right the line that names the file.
+func located(f finding.Finding, place func(key string) string) finding.Finding {
+	if key := fileKeys[f.Name()]; key != "" && f.Level() == finding.LevelFail {
+		return f.At(place(key))
+	}
+	return f
+}
+
+// checkFile reads the configuration: each mistake and warning is a line. With
+// mistakes in it, it comes as far as it could be read.
+func checkFile(path string) (cfg *config.Config, place func(key string) string, found []finding.Finding) {
+	cfg, place, warnings, err := config.Examine(path)
+	switch mistakes, ok := errors.AsType[*config.Error](err); {
 	case ok:
 		for _, m := range mistakes.Mistakes {
 			found = append(found, finding.Fail(mistakeText(m)))
@@ -75,7 +102,7 @@ func checkFile(path string) (*config.Config, []finding.Finding) {
 	for _, w := range warnings {
 		found = append(found, finding.Warning(mistakeText(w)))
 	}
-	return cfg, found
+	return cfg, place, found
 }
 
 func mistakeText(m config.Mistake) (name, detail string, r finding.Remedy) {

@@ -32,6 +32,26 @@ func TestCheckShowsEveryMistakeWithItsLine(t *testing.T) {
 	}
 }
 
+// Mistakes in the file do not hide those of the files that it names, and each has
+// its line.
+func TestCheckFindsFilesBesideMistakes(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"limits: {recipients: many}", "limits: {recipients: 50}"} {
+		file := writeConfig(t, first+"\naccess: {users_file: /absent/users}\nadmin:\n  tokens_file: /absent/tokens\ntls: {certificate_file: /absent/cert.pem, key_file: /absent/key.pem}\n"+
+			"cuenote: {username: u, password_file: /absent/password}\nstate: {file: /absent/folder/split.json}\n")
+		code, out, _ := run(t, nil, "check", "--config", file)
+		want := []string{file + ":2:10: ", file + ":4:3: ", file + ":5:7: ", file + ":6:24: ", file + ":7:9: "}
+		if strings.Contains(first, "many") {
+			want = append(want, file+":1:22")
+		}
+		for _, w := range want {
+			if code != exitFailed || !strings.Contains(out, w) {
+				t.Errorf("%s: exit %d, no %q in\n%s", first, code, w, out)
+			}
+		}
+	}
+}
+
 // Mistakes end in the command that opens the file at their line.
 func TestCheckEndsInACommand(t *testing.T) {
 	t.Parallel()

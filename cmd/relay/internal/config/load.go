@@ -30,12 +30,34 @@ func Load(path string) (*Config, []Warning, error) {
 	if err != nil {
 		return nil, warnings, err
 	}
+	return c, warnings, c.named()
+}
+
+// Examine reads the file at path for a report. The configuration comes with
+// mistakes in it, too, each with its default, unless there was nothing to read;
+// place says where in the file a key stands, such as "relay.yaml:7:3".
+func Examine(path string) (c *Config, place func(key string) string, warnings []Warning, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("configuration: %w (name the file with --config; docs/configuration.md shows one with every default)", err)
+	}
+	c, r := read(path, data, os.LookupEnv)
+	place = func(key string) string {
+		p := r.place(key)
+		return fmt.Sprintf("%s:%d:%d", path, p.line, p.col)
+	}
+	warnings, err = r.result()
+	return c, place, warnings, errors.Join(err, c.named())
+}
+
+// named takes the machine's name where none is given.
+func (c *Config) named() (err error) {
 	if c.Hostname == "" {
 		if c.Hostname, err = os.Hostname(); err != nil {
-			return nil, warnings, fmt.Errorf("configuration: no hostname given, and the machine has none: %w", err)
+			return fmt.Errorf("configuration: no hostname given, and the machine has none: %w", err)
 		}
 	}
-	return c, warnings, nil
+	return nil
 }
 
 // Parse reads and checks a configuration. name stands in the messages. It reads
@@ -45,6 +67,16 @@ func Parse(name string, data []byte) (*Config, []Warning, error) {
 }
 
 func parse(name string, data []byte, lookup func(string) (string, bool)) (*Config, []Warning, error) {
+	c, r := read(name, data, lookup)
+	warnings, err := r.result()
+	if err != nil {
+		return nil, warnings, err
+	}
+	return c, warnings, nil
+}
+
+// read decodes and checks what can be read.
+func read(name string, data []byte, lookup func(string) (string, bool)) (*Config, *report) {
 	r := &report{file: name, at: map[string]position{}}
 	c := Default()
 	if body := readYAML(r, data); body != nil {
@@ -52,11 +84,7 @@ func parse(name string, data []byte, lookup func(string) (string, bool)) (*Confi
 		d.section(body, reflect.ValueOf(c).Elem(), "")
 		check(r, c)
 	}
-	warnings, err := r.result()
-	if err != nil {
-		return nil, warnings, err
-	}
-	return c, warnings, nil
+	return c, r
 }
 
 // readYAML returns the one document of data, or nil when there is none or when

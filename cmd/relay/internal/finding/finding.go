@@ -68,6 +68,12 @@ func Skipped(name, detail string, r Remedy) Finding {
 	return Finding{LevelSkipped, name, detail, r.orAgain()}
 }
 
+// At is the finding with the place in the configuration that it is about.
+func (f Finding) At(where string) Finding {
+	f.detail = where + ": " + f.detail
+	return f
+}
+
 // Level returns how bad it is.
 func (f Finding) Level() Level { return f.level }
 
