@@ -74,15 +74,16 @@ type Controller struct {
 
 	mu      sync.Mutex // guards what follows; a tick and an order hold it
 	state   State
-	trouble error     // of the store
-	well    time.Time // since when there is none
-	local   *ring     // of this instance
-	fleet   *ring     // of all; the same as local without a fleet
-	before  map[string]map[string]*Counts
-	pending map[string]*Counts // counted and not yet in the stored stages
-	key     string             // of the share in force, see fresh
-	since   time.Time          // that it is
-	guard   Judgement          // as judged last
+	trouble error            // of the store
+	well    time.Time        // since when there is none
+	local   *ring            // of this instance
+	fleet   *ring            // of all; the same as local without a fleet
+	before  map[string]heard // by process
+	pending backlog          // counted and not yet in the stored stages
+	counted time.Time        // when was looked for that last
+	key     string           // of the share in force, see fresh
+	since   time.Time        // that it is
+	guard   Judgement        // as judged last
 	gate    Judgement
 	leads   bool
 	led     time.Time // since when
@@ -125,8 +126,7 @@ func New(ctx context.Context, cfg Config, s Settings) (*Controller, error) {
 	if cfg.Lease == nil {
 		cfg.Lease = alone{cfg.Instance}
 	}
-	c := &Controller{Config: cfg, before: map[string]map[string]*Counts{}, pending: map[string]*Counts{},
-		guard: newJudgement(), gate: newJudgement()}
+	c := &Controller{Config: cfg, before: map[string]heard{}, guard: newJudgement(), gate: newJudgement()}
 	c.gate.hold("not judged yet")
 	c.since = cfg.Now()
 	c.Reconfigure(s)
@@ -219,11 +219,8 @@ func (c *Controller) Tick(ctx context.Context) {
 			c.led = now
 		}
 		c.lead(ctx, now)
-	} else {
-		clear(c.pending) // the one that leads counts them
-		if now.Unix()%gateEvery == 0 {
-			c.judgeGate(now) // to be looked at, by what the leader has stored
-		}
+	} else if now.Unix()%gateEvery == 0 {
+		c.judgeGate(now) // to be looked at, by what the leader has stored
 	}
 	c.show(now)
 }
@@ -245,49 +242,6 @@ func (c *Controller) fresh(now time.Time) {
 	c.events.reset(step, now)
 }
 
-// count puts what a process has counted since the last look into a ring.
-func (c *Controller) count(now time.Time, run string, total map[string]*Counts, into *ring) {
-	was, known := c.before[run]
-	if !known && run != c.Instance { // counted before this instance came: when is not known
-		c.before[run] = total
-		return
-	}
-	for step, d := range growth(was, total) {
-		into.add(now, step, d)
-		if into != c.fleet {
-			continue
-		}
-		c.tried.add(&Counts{Judged: d.Judged, Fit: d.Fit, Rehearsed: d.Rehearsed}, 1)
-		if c.pending[step] == nil {
-			c.pending[step] = &Counts{}
-		}
-		c.pending[step].add(d, 1)
-	}
-	c.before[run] = total
-}
-
-// trade brings the counts of the fleet. What this instance has counted was
-// looked at already, and goes into the fleet's ring from the same figures.
-func (c *Controller) trade(ctx context.Context, now time.Time, mine map[string]*Counts) {
-	const self = "\x00self" // beside c.Instance, which is the local ring's
-	if _, known := c.before[self]; !known {
-		c.before[self] = map[string]*Counts{}
-	}
-	c.count(now, self, mine, c.fleet)
-	others, err := c.Exchange.Trade(ctx, mine)
-	if err != nil {
-		return
-	}
-	for run, total := range others {
-		c.count(now, run, total, c.fleet)
-	}
-	for run := range c.before {
-		if _, lives := others[run]; !lives && run != self && run != c.Instance {
-			delete(c.before, run)
-		}
-	}
-}
-
 // load reads the state. Without the store the last one counts, and against a
 // store that has lost it.
 func (c *Controller) load(ctx context.Context) {
@@ -306,6 +260,7 @@ func (c *Controller) load(ctx context.Context) {
 		c.giveBack(ctx, s.Version)
 	case found:
 		c.state = s
+		c.pending.stored(s.Counted)
 	}
 	c.resolve()
 }
@@ -347,6 +302,7 @@ func (c *Controller) swap(ctx context.Context, next State) error {
 	old := c.state
 	next.Version = old.Version + 1
 	next = c.flushed(next)
+	next.Counted = c.counted
 	d, is := next.decision(&old)
 	if err := c.Store.Swap(ctx, old.Version, next); err != nil {
 		if errors.Is(err, ErrStale) {
@@ -359,7 +315,7 @@ func (c *Controller) swap(ctx context.Context, next State) error {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	c.state = next
-	clear(c.pending)
+	c.pending.stored(next.Counted)
 	c.quota = QuotaReport{}
 	if is {
 		c.decided(d)
@@ -394,7 +350,7 @@ func (c *Controller) flushed(s State) State {
 			continue
 		}
 		done[tag] = true
-		if d := c.pending[tag]; d != nil {
+		if d := c.pending.of(tag); d != nil {
 			counts := st.Counts.clone()
 			counts.add(d, 1)
 			st.Counts = *counts

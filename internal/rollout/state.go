@@ -37,6 +37,7 @@ type State struct {
 	LastTrip *Trip           `json:"last_trip,omitempty"`
 
 	Stages    []Stage    `json:"stages"`    // of this rollout, oldest first
+	Counted   time.Time  `json:"counted"`   // what was counted until then is in them
 	Decisions []Decision `json:"decisions"` // oldest first, at most maxDecisions
 }
 
