@@ -160,7 +160,7 @@ function show() {
   for (const id of ["slider", "percent", "why", "plan", "release"]) $(id).disabled = !mayChange() || !s;
   if (!s) return;
   $("braked").hidden = !s.split.brake;
-  put($("brake-state"), s.split.brake ? t("brakeOn")(s.split.brake) : "");
+  put($("brake-state"), s.split.brake ? t("brakeOn")({ ...s.split.brake, reason: said(s.split.brake.reason) }) : "");
   if (!touched && document.activeElement !== $("percent") && document.activeElement !== $("slider")) {
     const before = $("percent").value;
     $("percent").value = $("slider").value = s.split.requested;

@@ -1,6 +1,7 @@
 // The three percentages, and why they differ.
 import { count, percent } from "./format.js";
 import { $, hear, named, put, row, state, t } from "./page.js";
+import { said } from "./texts.js";
 
 const reach = 5 * 60000; // milliseconds that eligible and effective cover
 
@@ -20,7 +21,7 @@ function show() {
   width("funnel-requested", sp.requested);
   width("funnel-eligible", sp.eligible);
   width("funnel-effective", sp.effective);
-  put($("changed"), t("changed")(sp));
+  put($("changed"), t("changed")({ ...sp, reason: said(sp.reason) }));
   difference(sp, s.reasons);
 }
 

@@ -82,6 +82,7 @@ const sentences = [
   ["rollback: %s", "切り戻し:{1}"],
   ["rollout: %s", "段階移行:{1}"],
   ["rollout aborted: %s", "段階移行を中止:{1}"],
+  ["split.ses_percent, nothing stored yet", "split.ses_percent の値、保存された設定なし"],
   ["no reason given", "理由の記入なし"],
   ["started by hand", "手動で開始"],
   ["paused by hand", "手動で一時停止"],
