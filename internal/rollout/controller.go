@@ -86,12 +86,13 @@ type Controller struct {
 	guard   Judgement        // as judged last
 	gate    Judgement
 	leads   bool
-	led     time.Time // since when
-	reads   int       // of SES's reports, at the last look of who leads
-	saved   time.Time // when the stages were stored
-	unsaved []untold  // trips that the store does not have yet
-	giving  *abortion // an abort that it does not have yet
-	doubts  []doubt   // decisions that it may have
+	led     time.Time                       // since when
+	reads   int                             // of SES's reports, at the last look of who leads
+	saved   time.Time                       // when the stages were stored
+	unsaved []untold                        // trips that the store does not have yet
+	giving  *abortion                       // an abort that it does not have yet
+	doubts  []doubt                         // decisions that it may have
+	ahead   struct{ stamp, seen time.Time } // of a brake of the future, see arrived
 	quota   QuotaReport
 	tried   Counts // what split.rehearse has judged since this process came, at any share
 }

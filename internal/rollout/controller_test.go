@@ -1018,6 +1018,54 @@ func TestTripOfAnother(t *testing.T) {
 	}
 }
 
+// Instances that reach neither Redis nor each other pull a brake each, for the
+// same reason and not at the same moment: that is one trip. One that goes lower
+// is another.
+func TestOneTripOfTwoInstances(t *testing.T) {
+	t.Parallel()
+	for _, apart := range []time.Duration{-3 * time.Second, 3 * time.Second, -time.Minute} {
+		s := newStand(t)
+		s.must(ActionStart, "r")
+		s.until("the second step", 2*time.Hour, func() bool { return s.live.Current().Applied() == 5000 })
+		s.pass(10 * time.Minute)
+		s.sesBad = 1
+		s.until("the rollback", time.Minute, s.in(RolledBack))
+		s.sesBad = 0
+		s.now = s.now.Add(apart)
+		s.pullElsewhere(1000, guardName, "rollback: half of it fails")
+		s.now = s.now.Add(-apart)
+		s.pass(30 * time.Second)
+		if got := s.lines(); got != "start advance rollback" || s.c.state.Trips != 1 || s.live.Current().SESPercent != 1000 {
+			t.Errorf("%s apart: %s, %d trips, %+v", apart, got, s.c.state.Trips, s.c.state.LastTrip)
+		}
+		s.pullElsewhere(0, guardName, "rollback: it fails again")
+		s.pass(30 * time.Second)
+		s.at("further back", RolledBack, -1, 0)
+		if got := s.lines(); got != "start advance rollback rollback" {
+			t.Error(got)
+		}
+	}
+}
+
+// A brake that was stamped by a clock an hour ahead does not keep the rollout
+// from noticing it until then.
+func TestTripOfAClockAhead(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.must(ActionStart, "r")
+	s.pass(time.Minute)
+	s.now = s.now.Add(time.Hour)
+	s.pullElsewhere(0, guardName, "rollback: half of it fails")
+	s.now = s.now.Add(-time.Hour)
+	s.pass(8 * time.Second)
+	s.at("its own instance may be about to tell", Running, 1, 0)
+	s.pass(5 * time.Second)
+	s.at("recorded", RolledBack, -1, 0)
+	if trip := s.c.state.LastTrip; trip.At.After(s.now) {
+		t.Errorf("a trip of the future: %s", trip.At)
+	}
+}
+
 // A Redis that was emptied is given the rollout back at once, so that a restart
 // of one instance after the other does not lose it.
 func TestEmptiedStore(t *testing.T) {

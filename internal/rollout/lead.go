@@ -97,7 +97,7 @@ func (c *Controller) settle(ctx context.Context, now time.Time) bool {
 func (c *Controller) notice(ctx context.Context, now time.Time) bool {
 	s := c.Live.Current()
 	switch {
-	case s.Brake != nil && !c.ours(s.Brake) && s.Brake.By == guardName && c.state.Phase != Idle && c.state.Phase != Aborted:
+	case s.Brake != nil && !c.ours(s.Brake) && s.Brake.By == guardName && c.state.Phase != Idle && c.state.Phase != Aborted && !c.state.isBack(s):
 		return c.noticeTrip(ctx, now, s)
 	case !c.state.Phase.underway():
 		return false
@@ -115,12 +115,25 @@ func (c *Controller) notice(ctx context.Context, now time.Time) bool {
 
 // noticeTrip records a guard's brake whose instance could not do so itself.
 func (c *Controller) noticeTrip(ctx context.Context, now time.Time, s *split.Snapshot) bool {
-	if now.Sub(maxTime(s.Brake.At, c.well)) < pendingFor {
+	at := c.arrived(now, s.Brake)
+	if now.Sub(maxTime(at, c.well)) < pendingFor {
 		return true // it may be about to
 	}
-	t := Trip{At: s.Brake.At, Instance: "another instance", From: c.state.Percent, To: s.Ceiling, Reasons: []Name{}, Text: strings.TrimPrefix(s.Brake.Reason, "rollback: ")}
+	t := Trip{At: at, Instance: "another instance", From: c.state.Percent, To: s.Ceiling, Reasons: []Name{}, Text: strings.TrimPrefix(s.Brake.Reason, "rollback: ")}
 	c.log(c.swap(ctx, c.state.tripped(t, s.Brake, nil)))
 	return true
+}
+
+// arrived is when a brake was pulled; of one that was stamped by a clock ahead
+// of this one's, when it was seen here first.
+func (c *Controller) arrived(now time.Time, b *split.Brake) time.Time {
+	if !b.At.After(now) {
+		return b.At
+	}
+	if !c.ahead.stamp.Equal(b.At) {
+		c.ahead.stamp, c.ahead.seen = b.At, now
+	}
+	return c.ahead.seen
 }
 
 // ours reports whether a brake is the one that the rollout knows of.

@@ -326,6 +326,13 @@ func (s State) tripped(t Trip, b *split.Brake, criteria []Criterion) State {
 	return s.recorded(t, criteria)
 }
 
+// isBack reports whether a rollback is on record that has brought the share to
+// where the guards' brakes hold it: each instance pulls its own while they do
+// not reach each other.
+func (s *State) isBack(cur *split.Snapshot) bool {
+	return s.Phase == RolledBack && cur.Ceiling >= s.Percent
+}
+
 // tripBefore records a trip that something later has followed.
 func (s State) tripBefore(t Trip, criteria []Criterion) State {
 	s.Trips++
