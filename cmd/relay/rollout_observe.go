@@ -60,6 +60,8 @@ func attemptOutcome(a relay.Attempt) rollout.Outcome {
 		return rollout.OutcomeAccepted
 	case relay.AsError(a.Err).Kind == relay.ClientFault:
 		return rollout.OutcomeNone
+	case relay.AsError(a.Err).Signal == relay.SignalBusy:
+		return rollout.OutcomeNone // a place or a time of ours: the upstream was not asked
 	case a.Outcome == relay.Unknown:
 		return rollout.OutcomeUnknown
 	}
