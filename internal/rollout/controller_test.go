@@ -1166,6 +1166,35 @@ func TestToldWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+// TestSecondTripWithoutTheStore: the second rollback goes to 0 whether the first
+// could be recorded or not.
+func TestSecondTripWithoutTheStore(t *testing.T) {
+	t.Parallel()
+	broken := &brokenStore{Store: NewMemoryStore()}
+	s := newStand(t, func(s *stand) { s.store = broken })
+	s.must(ActionStart, "r")
+	s.must(ActionPromote, "to 50")
+	s.must(ActionPromote, "to 100")
+	s.pass(time.Minute)
+	broken.err = errors.New("no answer")
+	s.sesBad = 1
+	var went []split.Percent
+	for range 120 {
+		s.pass(time.Second)
+		if p := s.live.Current().Applied(); len(went) == 0 || went[len(went)-1] != p {
+			went = append(went, p)
+		}
+	}
+	if !slices.Equal(went, []split.Percent{10000, 5000, 0}) {
+		t.Errorf("it went to %v", went)
+	}
+	broken.err = nil
+	s.pass(5 * time.Second)
+	if s.at("recorded", RolledBack, -1, 0); s.c.state.Trips != 2 {
+		t.Errorf("%d trips", s.c.state.Trips)
+	}
+}
+
 type brokenStore struct {
 	Store
 	err error

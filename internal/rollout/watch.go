@@ -77,7 +77,9 @@ func (c *Controller) watch(ctx context.Context, now time.Time, r *ring, all bool
 func (c *Controller) trip(ctx context.Context, now time.Time, cur *split.Snapshot, j *Judgement) {
 	s := c.settings.Load()
 	from := cur.Applied()
-	to := c.state.target(now, from, s.ToZero, s.Window+s.Guard.NoDataMax)
+	known := c.state
+	known.LastTrip = c.lastTrip()
+	to := known.target(now, from, s.ToZero, s.Window+s.Guard.NoDataMax)
 	if last := c.state.LastTrip; c.sameIncident(now) && from > last.To {
 		to = last.To // another instance has seen it too, and its brake is on its way here
 	}
@@ -89,6 +91,17 @@ func (c *Controller) trip(ctx context.Context, now time.Time, cur *split.Snapsho
 	}
 	c.Log.Error("guard: the split is put back", "from", from.Float(), "to", to.Float(), "reasons", t.Text, "saved", err == nil)
 	c.unsaved = append(c.unsaved, untold{t, braked.Brake, j.Criteria})
+}
+
+// lastTrip is the newest one that is known here, recorded or not; nil: none.
+func (c *Controller) lastTrip() *Trip {
+	last := c.state.LastTrip
+	for i := range c.unsaved {
+		if t := &c.unsaved[i].trip; last == nil || t.At.After(last.At) {
+			last = t
+		}
+	}
+	return last
 }
 
 // sameIncident reports whether a trip at that time is the last one again, seen

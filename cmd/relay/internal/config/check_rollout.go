@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// maxDelay is where the last bucket of the rollout's delays begins.
+const maxDelay = 2 * time.Hour
+
 // checkRollout refuses steps that do not rise, and a gate that lets pass what
 // the guard puts back.
 func checkRollout(r *report, c *Config) {
@@ -62,6 +65,9 @@ func checkLimitsOfRollout(r *report, c *Config) {
 	}
 	if gate.DelayMax > guard.DelayMax {
 		r.wrong("rollout.gate.delay_max", fmt.Sprintf("%s passes what the guard puts back at %s", formatDuration(gate.DelayMax), formatDuration(guard.DelayMax)), "write at most rollout.guard.delay_max")
+	}
+	if guard.DelayMax > maxDelay {
+		r.wrong("rollout.guard.delay_max", fmt.Sprintf("%s can never be reached: delays are told apart up to %s", formatDuration(guard.DelayMax), formatDuration(maxDelay)), "write at most 2h")
 	}
 	if gate.BounceMax > guard.BounceMax {
 		r.wrong("rollout.gate.bounce_max", fmt.Sprintf("%s passes what the guard puts back at %s", FormatPercent(gate.BounceMax), FormatPercent(guard.BounceMax)), "write at most rollout.guard.bounce_max")
