@@ -13,6 +13,7 @@ import (
 	"sesrelay/cmd/relay/internal/config"
 	"sesrelay/internal/rollout"
 	"sesrelay/internal/simulator"
+	"sesrelay/internal/split"
 )
 
 // drillFault is one thing that goes wrong, and what has to follow.
@@ -84,12 +85,13 @@ func runDrill(ctx context.Context, cfg *config.Config, f drillFault, o drillOpti
 	if err := d.climb(ctx, o.warm); err != nil {
 		return res, err
 	}
-	res.From = d.app.live.Current().Applied().Float()
+	from := d.app.live.Current().Applied()
+	res.From = from.Float()
 	start := time.Now()
 	if err := f.inject(d); err != nil {
 		return res, err
 	}
-	d.judge(ctx, &res, f, start)
+	d.judge(ctx, &res, f, from, start)
 	return res, nil
 }
 
@@ -164,11 +166,11 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // judge waits until the split is back, and looks whether SES gets less from then on.
-func (d *drill) judge(ctx context.Context, res *drillResult, f drillFault, start time.Time) {
+func (d *drill) judge(ctx context.Context, res *drillResult, f drillFault, from split.Percent, start time.Time) {
 	limit := time.After(time.Duration(res.Allowed * float64(time.Second)))
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for d.app.live.Current().Applied().Float() == res.From {
+	for d.app.live.Current().Applied() == from {
 		select {
 		case <-tick.C:
 		case <-limit:
@@ -189,7 +191,7 @@ func (d *drill) judge(ctx context.Context, res *drillResult, f drillFault, start
 		return
 	}
 	res.Text = trip.Text
-	res.After = d.sentAtFormerStep(back.Add(time.Second), res.From)
+	res.After = sentAtStep(d.store.Of(simulator.UpstreamSES), back.Add(time.Second), from)
 	named := false
 	for _, n := range trip.Reasons {
 		named = named || n == f.reason
@@ -197,11 +199,11 @@ func (d *drill) judge(ctx context.Context, res *drillResult, f drillFault, start
 	res.OK = named && res.After == 0 && v.Phase == rollout.RolledBack
 }
 
-// sentAtFormerStep counts the mails that SES accepted after a moment and that
-// were still decided under the step that was left.
-func (d *drill) sentAtFormerStep(after time.Time, percent float64) (n int) {
-	for _, r := range d.store.Of(simulator.UpstreamSES) {
-		if r.Time.After(after) && r.SES.Tags["relay-step"] == fmt.Sprint(percent) {
+// sentAtStep counts the mails that SES accepted after a moment and that were
+// still decided under a step, which has been left.
+func sentAtStep(mails []simulator.Record, after time.Time, step split.Percent) (n int) {
+	for _, r := range mails {
+		if r.Time.After(after) && r.SES.Tags["relay-step"] == step.Tag() {
 			n++
 		}
 	}

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	"sesrelay/internal/simulator"
 )
 
 // TestDrill is the short form of relay rollout drill: throttling, an outage,
@@ -55,5 +58,19 @@ func TestDrillThatFails(t *testing.T) {
 		if args == nil && !strings.Contains(out, "FAILED") {
 			t.Errorf("%s", out)
 		}
+	}
+}
+
+// Mails of a share that is no whole number are counted too: their tag is not
+// how the number is written.
+func TestSentAtStep(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+	mail := func(after time.Duration, tag string) simulator.Record {
+		return simulator.Record{Time: at.Add(after), SES: &simulator.SESInfo{Tags: map[string]string{"relay-step": tag}}}
+	}
+	mails := []simulator.Record{mail(-time.Second, "12_5"), mail(time.Second, "12_5"), mail(time.Second, "10")}
+	if n := sentAtStep(mails, at, 1250); n != 1 {
+		t.Errorf("%d mails of 12.5 %%", n)
 	}
 }
