@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -49,6 +51,55 @@ func (i *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	b, _ := io.ReadAll(r.Body)
 	i.path, i.auth, i.bodies = r.URL.Path, r.Header.Get("Authorization"), append(i.bodies, string(b))
+}
+
+// flaky is a target that fails until a moment.
+type flaky struct {
+	err   error
+	until time.Time
+	tries int
+	got   []rollout.Action
+}
+
+func (*flaky) Name() string { return "flaky" }
+func (f *flaky) Tell(_ context.Context, e rollout.Event) error {
+	f.tries++
+	if f.err != nil && time.Now().Before(f.until) {
+		return f.err
+	}
+	f.got = append(f.got, e.Action)
+	return nil
+}
+
+// An event outlives half an hour without a way out, and not a day; one that the
+// target refuses by its word does not keep the next one waiting.
+func TestKeptForLong(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		err        error
+		away, wait time.Duration
+		want       int
+		tries      int // at most
+	}{
+		{"half an hour", errors.New("connection refused"), 30 * time.Minute, 32 * time.Minute, 1, 40},
+		{"a day", errors.New("connection refused"), 24 * time.Hour, 25 * time.Hour, 0, 70},
+		{"refused", errRefused, 24 * time.Hour, time.Hour, 0, 5},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &flaky{err: c.err, until: time.Now().Add(c.away)}
+			q := NewQueue(f, slog.New(slog.DiscardHandler))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go q.Run(ctx)
+			q.Tell(event(rollout.ActionRollback))
+			time.Sleep(c.wait)
+			synctest.Wait()
+			if len(f.got) != c.want || f.tries > c.tries {
+				t.Errorf("%s: %d were told in %d tries", c.name, len(f.got), f.tries)
+			}
+		})
+	}
 }
 
 // tell sends the four through a queue, and waits until they were delivered.

@@ -2,8 +2,12 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"time"
+
+	"github.com/aws/smithy-go"
 
 	"sesrelay/internal/rollout"
 )
@@ -17,8 +21,10 @@ type Target interface {
 // Bounds of the telling.
 const (
 	maxQueue   = 100
-	tries      = 5
 	firstPause = time.Second // doubled after each try
+	longPause  = time.Minute // and no longer than this
+	keepFor    = time.Hour   // from Tell; a way out that is lost for minutes is what trips a guard
+	triesOf    = 5           // of what the target itself refuses
 	tryTimeout = 10 * time.Second
 )
 
@@ -27,19 +33,25 @@ const (
 type Queue struct {
 	target Target
 	log    *slog.Logger
-	events chan rollout.Event
+	events chan queued
 	pause  time.Duration
+}
+
+// queued is an event and when it came.
+type queued struct {
+	rollout.Event
+	at time.Time
 }
 
 // NewQueue returns a queue; Run empties it.
 func NewQueue(t Target, log *slog.Logger) *Queue {
-	return &Queue{t, log, make(chan rollout.Event, maxQueue), firstPause}
+	return &Queue{t, log, make(chan queued, maxQueue), firstPause}
 }
 
 // Tell never blocks.
 func (q *Queue) Tell(e rollout.Event) {
 	select {
-	case q.events <- e:
+	case q.events <- queued{e, time.Now()}:
 	default:
 		q.log.Error("notify: too many wait, one is dropped", "target", q.target.Name(), "action", string(e.Action))
 	}
@@ -67,30 +79,50 @@ func (q *Queue) drain() {
 	for {
 		select {
 		case e := <-q.events:
-			q.once(ctx, e)
+			if err := q.once(ctx, e.Event); err != nil {
+				q.givenUp(e, 1, err)
+			}
 		default:
 			return
 		}
 	}
 }
 
-func (q *Queue) deliver(ctx context.Context, e rollout.Event) {
+// deliver tries until the target has taken the event, for keepFor. What the
+// target refuses by its word is not kept so long: others wait behind it.
+func (q *Queue) deliver(ctx context.Context, e queued) {
 	pause := q.pause
 	for try := 1; ; try++ {
-		err := q.once(context.WithoutCancel(ctx), e)
+		err := q.once(context.WithoutCancel(ctx), e.Event)
 		if err == nil {
 			return
 		}
-		if try == tries || ctx.Err() != nil {
-			q.log.Error("notify: given up", "target", q.target.Name(), "action", string(e.Action), "tries", try, "error", err.Error())
+		if ctx.Err() != nil || time.Since(e.at) >= keepFor || try >= triesOf && refused(err) {
+			q.givenUp(e, try, err)
 			return
+		}
+		if try == triesOf {
+			q.log.Warn("notify: it is tried again for an hour", "target", q.target.Name(), "action", string(e.Action), "error", err.Error())
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
-		pause *= 2
+		pause = min(2*pause, longPause)
 	}
+}
+
+func (q *Queue) givenUp(e queued, tries int, err error) {
+	q.log.Error("notify: given up", "target", q.target.Name(), "action", string(e.Action), "tries", tries, "error", err.Error())
+}
+
+// errRefused is an answer that a repetition does not change.
+var errRefused = errors.New("refused")
+
+// refused reports whether the target has understood, and does not want it.
+func refused(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return errors.Is(err, errRefused) || ok && api.ErrorFault() == smithy.FaultClient && !strings.Contains(api.ErrorCode(), "Throttl")
 }
 
 func (q *Queue) once(ctx context.Context, e rollout.Event) error {

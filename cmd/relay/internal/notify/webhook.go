@@ -100,8 +100,11 @@ func post(ctx context.Context, client *http.Client, target, token string, v any)
 	}
 	defer answer.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
-	if answer.StatusCode >= 300 {
+	switch code := answer.StatusCode; {
+	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
 		return fmt.Errorf("answered %s", answer.Status)
+	case code >= 300:
+		return fmt.Errorf("%w: answered %s", errRefused, answer.Status)
 	}
 	return nil
 }
