@@ -169,7 +169,7 @@ func checkTimes(r *report, c *Config) {
 		r.wrong("drain.grace", "leaves no time before drain.deadline", "write a shorter grace, such as 5s")
 	}
 	if sum := c.SES.Timeout + c.Cuenote.Timeout; sum > 140*time.Second {
-		r.warn("ses.timeout", fmt.Sprintf("with cuenote.timeout a failover can take %s, and the client is answered after 120s", formatDuration(sum)),
+		r.warn("ses.timeout", fmt.Sprintf("with cuenote.timeout a failover can take %s, and the client is answered after 140s", formatDuration(sum)),
 			"write 30s, with cuenote.timeout: 110s")
 	}
 }

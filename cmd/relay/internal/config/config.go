@@ -90,7 +90,7 @@ type SES struct {
 	KeepMessageTags  bool          `key:"keep_message_tags"`
 	MaxInFlight      int           `key:"max_in_flight" min:"1" max:"100000"`
 	MessageSize      int64         `key:"message_size" form:"size" min:"1KiB" max:"28MiB"`
-	Timeout          time.Duration `key:"timeout" min:"1s" max:"110s"`
+	Timeout          time.Duration `key:"timeout" min:"1s" max:"90s"` // with the message's own time, the last call and LMTP's wait it stays below the ledger's claim of 150 s
 	OnUnavailable    string        `key:"on_unavailable" enum:"cuenote|defer"`
 	OnRejected       string        `key:"on_rejected" enum:"cuenote|reject"`
 }

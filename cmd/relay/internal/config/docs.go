@@ -140,5 +140,5 @@ var docs = map[string]string{
 	"log.level":           "The least severe that is written.",
 	"log.key_file":        "The secret behind the pseudonyms of addresses, 16 bytes or more on one line: the same on every instance and in the event pipeline, so that one mailbox has one pseudonym. Empty: a new one at every start.",
 	"log.info_per_second": "Of each class of info lines (accepted transactions are one, retries that the ledger answered another, every kind of event its own) so many are written in a second; `left_out` in the next line counts the others. Warnings and errors are always written. 0 writes all.",
-	"log.addresses":       "How addresses are written: `masked` keeps domain and first letter, `hashed` a keyed pseudonym, `full` everything.",
+	"log.addresses":       "How addresses are written: `masked` keeps the first letter, a keyed pseudonym (`#` and 10 digits) and the domain, `hashed` the pseudonym alone (16 digits), `full` everything.",
 }
