@@ -94,6 +94,15 @@ func printRollout(c *cli, v *rollout.View) {
 	if h := v.Hold; h != nil {
 		fmt.Fprintf(c.out, "because     %s (%s)\ngo on with  %s\n", printable(h.Reason), printable(h.By), h.Next)
 	}
+	if v.Applied != v.Percent {
+		fmt.Fprintf(c.out, "in force    SES gets %s %%\n", v.Applied)
+	}
+	if v.Unsaved {
+		fmt.Fprintf(c.out, "not saved   %s\n", p.yellow("this is in force, and the record follows when the state can be saved"))
+	}
+	if v.Trouble != "" {
+		fmt.Fprintf(c.out, "trouble     %s\n", p.yellow(printable(v.Trouble)))
+	}
 	fmt.Fprintf(c.out, "steps       %s\n", stepsText(p, v.Steps))
 	fmt.Fprintf(c.out, "gate        %s\n", verdictText(p, v.Gate.Verdict))
 	printJudgement(c, &v.Gate.Judgement)

@@ -627,6 +627,38 @@ func TestAbort(t *testing.T) {
 	}
 }
 
+// Whoever aborts, or looks after a trip, while the store is away sees that it is
+// in force, and that it is not recorded yet.
+func TestViewWithoutTheStore(t *testing.T) {
+	t.Parallel()
+	for _, by := range []Action{ActionAbort, ActionRollback} {
+		broken := &brokenStore{Store: NewMemoryStore()}
+		s := newStand(t, func(s *stand) { s.store = broken })
+		s.must(ActionStart, "r")
+		s.pass(time.Minute)
+		broken.err = errors.New("no answer")
+		want := Aborted
+		if by == ActionAbort {
+			s.must(ActionAbort, "stop")
+		} else {
+			want, s.sesBad = RolledBack, 1
+			s.until("the guard", time.Minute, func() bool { return s.live.Current().Applied() == 0 })
+		}
+		v := s.c.View(t.Context())
+		if v.Phase != want || v.Until != nil || v.Applied != 0 || !v.Unsaved || v.Trouble == "" || v.Decisions[0].Action != by || by == ActionRollback && v.Guard.Trips != 1 {
+			t.Errorf("%s: %+v", by, v)
+		}
+		if s.c.state.Phase != Running {
+			t.Errorf("%s: to look has changed the state: %s", by, s.c.state.Phase)
+		}
+		broken.err = nil
+		s.pass(5 * time.Second)
+		if v := s.c.View(t.Context()); v.Phase != want || v.Unsaved || v.Trouble != "" {
+			t.Errorf("%s, stored: %+v", by, v)
+		}
+	}
+}
+
 // An abort that is repeated while the store is away is one, with the share and
 // the brake of the first; and so are two on instances that do not reach each other.
 func TestAbortTwiceWithoutTheStore(t *testing.T) {

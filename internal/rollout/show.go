@@ -14,8 +14,9 @@ func (c *Controller) View(context.Context) View { return *c.view.Load() }
 
 // show makes the view. The caller holds mu.
 func (c *Controller) show(now time.Time) {
-	s, set := &c.state, c.settings.Load()
-	v := &View{Phase: s.Phase, Since: s.Since, Step: s.Index, Steps: c.steps(), Percent: s.Percent,
+	foreseen := c.foreseen()
+	s, set := &foreseen, c.settings.Load()
+	v := &View{Applied: c.Live.Current().Applied(), Unsaved: c.giving != nil || len(c.unsaved) > 0, Phase: s.Phase, Since: s.Since, Step: s.Index, Steps: c.steps(), Percent: s.Percent,
 		StepSince: given(s.StepSince), Until: given(s.Until), StartedAt: given(s.StartedAt), StartedBy: s.StartedBy, Reason: s.Reason,
 		Gate:       GateView{Judgement: c.gate, ByItself: c.Events != nil},
 		Guard:      GuardView{Armed: set.Armed, Window: set.Window.String(), BlindToDelivery: c.Events == nil, Judgement: c.guard, Trips: s.Trips, LastTrip: s.LastTrip},
@@ -24,6 +25,9 @@ func (c *Controller) show(now time.Time) {
 		Rehearsal:  c.tried.rehearsal(), // before the first step
 		Controller: ControllerView{Instance: c.Lease.Holder(), Here: c.leads},
 		Version:    s.Version, Decisions: []Decision{}}
+	if c.trouble != nil {
+		v.Trouble = storeAway
+	}
 	if set.ToZero {
 		v.RollbackTo = "zero"
 	}
@@ -37,6 +41,26 @@ func (c *Controller) show(now time.Time) {
 		v.Decisions = append(v.Decisions, s.Decisions[i])
 	}
 	c.view.Store(v)
+}
+
+// storeAway is said to whoever looks; the log has the cause.
+const storeAway = "the state of the rollout cannot be read: nothing moves by itself, guard and abort work"
+
+// foreseen is the state with the abort and the trips in it that are in force
+// here and that the store does not have yet: what whoever has just given an
+// order has to see.
+func (c *Controller) foreseen() State {
+	stored := c.state
+	defer func() { c.state = stored }()
+	if a := c.giving; a != nil && (c.state.Phase != Aborted || a.brake != nil) {
+		c.state = c.state.aborted(c.Now(), a.order, a.from, a.brake)
+	}
+	for i := range c.unsaved {
+		if next, is := c.told(&c.unsaved[i]); is {
+			c.state = next
+		}
+	}
+	return c.state
 }
 
 // steps are those of the rollout or, before one, those that start would take.

@@ -25,6 +25,9 @@ type View struct {
 	Events     EventsView     `json:"events"`
 	Rehearsal  RehearsalView  `json:"rehearsal"`
 	Controller ControllerView `json:"controller"`
+	Applied    split.Percent  `json:"applied"`   // share of SES in force now, under the brake
+	Unsaved    bool           `json:"unsaved"`   // an abort or a trip is in force, is shown here and is not stored yet
+	Trouble    string         `json:"trouble"`   // why the stored state cannot be read; "" when it can
 	Version    int64          `json:"version"`   // of the rollout's state
 	Decisions  []Decision     `json:"decisions"` // newest first
 }
