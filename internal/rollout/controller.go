@@ -83,6 +83,9 @@ type Controller struct {
 	counted time.Time        // when was looked for that last
 	key     string           // of the share in force, see fresh
 	since   time.Time        // that it is
+	reports time.Time        // SES's of before are not the guard's; zero: all are
+	sent    sent             // under it
+	began   time.Time        // this process
 	guard   Judgement        // as judged last
 	gate    Judgement
 	leads   bool
@@ -130,6 +133,7 @@ func New(ctx context.Context, cfg Config, s Settings) (*Controller, error) {
 	c := &Controller{Config: cfg, before: map[string]heard{}, guard: newJudgement(), gate: newJudgement()}
 	c.gate.hold("not judged yet")
 	c.since = cfg.Now()
+	c.began = c.since
 	c.Reconfigure(s)
 	c.metrics = newMetrics(cfg.Registerer, c)
 	c.state = newState(cfg.Now())
@@ -236,6 +240,11 @@ func (c *Controller) fresh(now time.Time) {
 		return
 	}
 	if c.key != "" { // a start goes on with what it finds
+		c.reports = now
+		if n := c.fleet.sum(step, c.fleet.oldest(now), now); n.total() > 0 { // it was in force just now: its minutes are mixed
+			c.reports = now.Truncate(time.Minute).Add(time.Minute)
+		}
+		c.sent = sent{}
 		c.local.forget(step)
 		c.fleet.forget(step)
 	}

@@ -27,7 +27,7 @@ func (g *Gate) Judge(f *Figures, guard *Judgement) Judgement {
 		if c.past || g.worse(&c) {
 			j.hold("the guard: " + c.Text)
 		}
-		if c.Name == NoData && c.Value != nil && c.Sample >= g.MinMessages && *c.Value >= c.Limit/2 {
+		if c.Name == NoData && c.Value != nil && (c.Sample >= g.MinMessages && *c.Value >= c.Limit/2 || c.Sample > 0 && *c.Value >= c.Limit) {
 			j.hold("the guard: " + c.Text)
 		}
 	}

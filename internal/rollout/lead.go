@@ -20,6 +20,16 @@ const elsewhere = "what SES reports is read by the instance that leads, and not 
 // stale is the reason of a gate while reading fails.
 const stale = "what SES reports has not been read for half a minute"
 
+// early is the reason of a gate when SES's reports end before this process began.
+const early = "SES's reports end before this instance came, and it is not yet clear whether more come"
+
+// early reports whether it cannot be known yet whether SES is silent: what was
+// sent before this process began is not known to it. The next report ends that.
+func (c *Controller) early(now time.Time) bool {
+	newest, _ := c.events.newest()
+	return newest.Before(c.began) && now.Sub(newest) >= c.settings.Load().Guard.NoDataMax
+}
+
 // staleAfter is longer than one look that takes its whole time, and the next.
 const staleAfter = 3 * readEvery
 
@@ -181,6 +191,8 @@ func (c *Controller) judgeGate(now time.Time) {
 		c.gate.unread(why) // and the guard has judged without it
 	case !c.events.readSince(now.Add(-max(staleAfter, 3*c.ReadEvery))):
 		c.gate.hold(stale)
+	case c.early(now):
+		c.gate.hold(early)
 	}
 	if next := nextSet(c.state.Steps, c.state.Index); next >= 0 && c.Plan != nil {
 		if err := c.Plan(*c.state.Steps[next].Set); err != nil {

@@ -87,6 +87,11 @@ func (r *ring) accepted(step string, from, now time.Time) (n int64, first time.T
 	return n, first
 }
 
+// oldest is when the oldest slot begins that is still held.
+func (r *ring) oldest(now time.Time) time.Time {
+	return maxTime(r.begun, r.start(r.number(now)-int64(len(r.slots))+1))
+}
+
 // forget drops what was counted of a step: it comes into force anew.
 func (r *ring) forget(step string) {
 	for i := range r.slots {

@@ -36,6 +36,9 @@ func (c *Controller) count(now time.Time, run string, total map[string]*Counts, 
 	for step, d := range growth(was.total, total) {
 		if recent { // else it is no part of a window
 			into.add(now, step, d)
+			if into == c.fleet && step == c.Live.Current().Applied().Tag() {
+				c.sent.add(now, d.SES.Accepted)
+			}
 		}
 		if into == c.fleet {
 			c.tried.add(&Counts{Judged: d.Judged, Fit: d.Fit, Rehearsed: d.Rehearsed}, 1)

@@ -33,12 +33,12 @@ func (c *Controller) reported(f *Figures, step string, now time.Time, window tim
 		return
 	}
 	newest, _ := c.events.newest()
-	f.Events = c.events.sum(newest.Add(-max(window, time.Minute)), now)
-	f.Long = c.events.sum(now.Add(-readAtMost), now)
+	f.Events = c.events.sum(maxTime(newest.Add(-max(window, time.Minute)), c.reports), now)
+	f.Long = c.events.sum(maxTime(now.Add(-readAtMost), c.reports), now)
 	if f.Unread != "" {
 		newest = maxTime(newest, c.led)
 	}
-	n, first := c.fleet.accepted(step, newest, now)
+	n, first := c.accepted(step, newest, now)
 	if n > 0 {
 		f.Unreported, f.SilentFor = n, now.Sub(first)
 	}

@@ -76,6 +76,7 @@ const sentences = [
   ["no step is in force", "適用中の段階がありません"],
   ["what SES reports has not been read since this instance leads", "このインスタンスが主導してから、SESの報告をまだ読んでいません"],
   ["what SES reports is read by the instance that leads, and not here", "SESの報告は主導インスタンスが読んでいるため、ここではわかりません"],
+  ["SES's reports end before this instance came, and it is not yet clear whether more come", "SESの報告はこのインスタンスの起動前で途切れており、続きがあるかまだわかりません"],
   ["what SES reports has not been read for half a minute", "SESの報告を30秒以上読めていません"],
 
   // What the rollout writes into the history.
