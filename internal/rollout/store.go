@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // Store keeps the state of the rollout, for one instance or for the fleet.
@@ -27,11 +28,13 @@ var ErrStale = errors.New("rollout: the state has changed meanwhile")
 
 // MemoryStore is the Store of one instance, with a file or without.
 type MemoryStore struct {
-	path string // "": nothing outlives the process
+	path    string                            // "": nothing outlives the process
+	replace func(path string, b []byte) error // replaceFile, but for tests
 
-	mu     sync.Mutex // guards what follows
-	state  State
-	stored bool
+	mu      sync.Mutex // guards what follows; not held while the disk works
+	state   State
+	stored  bool
+	writing bool // a write has not ended; no other begins
 }
 
 var _ Store = (*MemoryStore)(nil)
@@ -42,7 +45,7 @@ func NewMemoryStore() *MemoryStore { return &MemoryStore{} }
 // OpenFile returns a store that outlives the process. A file that cannot be
 // read is an error that says what to do: to forget a rollout is no accident.
 func OpenFile(path string) (*MemoryStore, error) {
-	m := &MemoryStore{path: path}
+	m := &MemoryStore{path: path, replace: replaceFile}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
@@ -64,24 +67,55 @@ func (m *MemoryStore) Load(context.Context) (State, bool, error) {
 	return m.state, m.stored, nil
 }
 
-// Swap implements Store. What the disk does not take is not in force.
-func (m *MemoryStore) Swap(_ context.Context, old int64, next State) error {
+// diskTime is how long Swap waits for the disk: whoever saves may be the one
+// who judges, and a disk that hangs must not keep the guard from it.
+const diskTime = 2 * time.Second
+
+// Swap implements Store. What the disk does not take is not in force. What it
+// takes later than diskTime is: the next Load has it.
+func (m *MemoryStore) Swap(ctx context.Context, old int64, next State) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.state.Version != old {
+	switch {
+	case m.state.Version != old:
 		return ErrStale
+	case m.path == "":
+		m.state, m.stored = next, true
+		return nil
+	case m.writing:
+		return fmt.Errorf("%w: the disk has not ended the last write", ErrStore)
 	}
-	if m.path != "" {
-		b, err := json.Marshal(next)
-		if err == nil {
-			err = replaceFile(m.path, b)
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrStore, err)
-		}
+	b, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
-	m.state, m.stored = next, true
+	m.writing = true
+	done := make(chan error, 1)
+	go func() { done <- m.write(next, b) }()
+	m.mu.Unlock()
+	defer m.mu.Lock()
+	ctx, cancel := context.WithTimeout(ctx, diskTime)
+	defer cancel()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = errors.New("the disk does not answer")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
 	return nil
+}
+
+// write brings a state to the disk, and then into force.
+func (m *MemoryStore) write(next State, b []byte) error {
+	err := m.replace(m.path, b)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.writing = false; err == nil {
+		m.state, m.stored = next, true
+	}
+	return err
 }
 
 // decode reads a stored state and checks what the rest relies on.
