@@ -24,7 +24,7 @@ func TestNewRefusesWhatLeaksTheToken(t *testing.T) {
 	t.Parallel()
 	for base, ok := range map[string]bool{
 		"http://127.0.0.1:8025": true, "http://localhost": true, "http://[::1]:8025": true, "https://relay.example.jp": true,
-		"http://10.0.0.1:8025": false, "http://localhost.example.jp": false, "http://user:pass@127.0.0.1": false, "127.0.0.1:8025": false, "": false,
+		"http://10.0.0.1:8025": true, "http://[fd00::1]:8025": true, "http://203.0.113.1:8025": false, "http://localhost.example.jp": false, "http://user:pass@127.0.0.1": false, "127.0.0.1:8025": false, "": false,
 	} {
 		if _, err := New(base, "secret"); (err == nil) != ok {
 			t.Errorf("New(%q): %v", base, err)
@@ -32,8 +32,13 @@ func TestNewRefusesWhatLeaksTheToken(t *testing.T) {
 			t.Errorf("New(%q) repeats the token", base)
 		}
 	}
-	if _, err := New("http://10.0.0.1:8025", ""); err != nil {
+	if _, err := New("http://203.0.113.1:8025", ""); err != nil {
 		t.Errorf("without a token: %v", err)
+	}
+	for base, clear := range map[string]bool{"http://127.0.0.1:8025": false, "http://10.0.0.1:8025": true, "https://10.0.0.1:8025": false} {
+		if c, err := New(base, "secret"); err != nil || c.InTheClear() != clear {
+			t.Errorf("%s: %v", base, err)
+		}
 	}
 }
 
