@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -148,12 +149,36 @@ func (r *rotation) newToken(t *testing.T, name string) (line, token string) {
 	return made.Line + "\n", made.Token
 }
 
+var smtpProcess = regexp.MustCompile(`postfix/smtp\[(\d+)\]`)
+
+// reloadPostfix returns when every smtp process that had the old files has ended:
+// each finishes the mail that it has, which takes as long as it takes.
+func (r *rotation) reloadPostfix(t *testing.T) {
+	t.Helper()
+	old := map[string]bool{}
+	for _, m := range smtpProcess.FindAllStringSubmatch(r.postfix.logged(t), -1) {
+		old[m[1]] = true
+	}
+	run(t, "postfix", "-c", r.postfix.dir, "reload")
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) { // a number may be another's by then
+		left := 0
+		for pid := range old {
+			if name, err := os.ReadFile("/proc/" + pid + "/comm"); err == nil && strings.TrimSpace(string(name)) == "smtp" {
+				left++
+			}
+		}
+		if left == 0 {
+			return
+		}
+	}
+}
+
 // password is what Postfix gives from its next connection on.
 func (r *rotation) password(t *testing.T, user, password string) {
 	t.Helper()
 	table := r.put(t, "sasl_passwd", bracketed(r.a.smtp), " ", user, ":", password, "\n", bracketed(r.b.smtp), " ", user, ":", password, "\n")
 	run(t, "postmap", "-c", r.postfix.dir, "hash:"+table)
-	run(t, "postfix", "-c", r.postfix.dir, "reload")
+	r.reloadPostfix(t)
 }
 
 // flow sends until the returned function is called; it then waits for the end of it.
@@ -256,7 +281,7 @@ func TestRotationUnderTraffic(t *testing.T) {
 	ca, cert, key := authority(t, "new authority")
 	newCA := r.put(t, "new-ca.pem", string(ca))
 	r.put(t, "ca.pem", string(old), string(ca))
-	run(t, "postfix", "-c", r.postfix.dir, "reload")
+	r.reloadPostfix(t)
 	r.put(t, "key.pem", string(key))
 	r.put(t, "cert.pem", string(cert))
 	for _, one := range []*relayProcess{r.a, r.b} {
@@ -268,7 +293,7 @@ func TestRotationUnderTraffic(t *testing.T) {
 		}
 	}
 	r.put(t, "ca.pem", string(ca))
-	run(t, "postfix", "-c", r.postfix.dir, "reload")
+	r.reloadPostfix(t)
 	r.goesOn(t, "the certificate and its authority")
 
 	// A user beside the old one, then Postfix, then without the old one.
